@@ -1,0 +1,40 @@
+# katena_component(NAME DEPS a b LIBS x y): one static library for pkg/NAME.
+# DEPS are other components, LIBS are imported targets of system libraries.
+# A component sees only what it names here, so the layering is checked by the linker of its tests.
+function(katena_component name)
+  cmake_parse_arguments(ARG "" "" "DEPS;LIBS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/pkg/${name}/*.c)
+  if(NOT sources)
+    add_library(katena_${name} INTERFACE)
+    set(scope INTERFACE)
+  else()
+    add_library(katena_${name} STATIC ${sources})
+    set(scope PUBLIC)
+  endif()
+  foreach(dep ${ARG_DEPS})
+    target_link_libraries(katena_${name} ${scope} katena_${dep})
+  endforeach()
+  target_link_libraries(katena_${name} ${scope} ${ARG_LIBS})
+endfunction()
+
+# katena_unit_tests(NAME DEPS ...): each test/unit/NAME/test_*.c becomes the program unit_NAME_*
+# and one ctest entry; `./unit_NAME_x 'pattern'` runs only the cases that match.
+function(katena_unit_tests name)
+  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/test/unit/${name}/test_*.c)
+  foreach(source ${sources})
+    get_filename_component(stem ${source} NAME_WE)
+    string(REGEX REPLACE "^test_" "" stem ${stem})
+    set(program unit_${name}_${stem})
+    add_executable(${program} ${source})
+    target_include_directories(${program} PRIVATE ${CMAKE_SOURCE_DIR}/test/lib)
+    target_compile_definitions(${program} PRIVATE
+      KATENA_SOURCE_DIR="${CMAKE_SOURCE_DIR}" KATENA_BINARY_DIR="${CMAKE_BINARY_DIR}")
+    target_link_libraries(${program} PRIVATE katena_${name} PkgConfig::CMOCKA)
+    foreach(dep ${ARG_DEPS})
+      target_link_libraries(${program} PRIVATE katena_${dep})
+    endforeach()
+    add_test(NAME ${program} COMMAND ${program})
+    set_tests_properties(${program} PROPERTIES LABELS unit TIMEOUT 300)
+  endforeach()
+endfunction()
