@@ -33,6 +33,18 @@ static const struct {
     {ERR_TOO_MANY, 429, "TooManyRequests"},
 };
 
+/* Puts ": text" behind the first n bytes of the message, cut where it does not fit. */
+static void append_detail(struct err *err, int n, const char *text)
+{
+    size_t room = sizeof(err->message) - 1;
+    size_t len = n < 0 ? 0 : (size_t)n > room ? room : (size_t)n;
+    for (const char *p = ": "; *p && len < room; p++)
+        err->message[len++] = *p;
+    for (const char *p = text; *p && len < room; p++)
+        err->message[len++] = *p;
+    err->message[len] = '\0';
+}
+
 int err_set(struct err *err, int code, const char *format, ...)
 {
     if (!err)
@@ -55,8 +67,7 @@ int err_set_errno(struct err *err, const char *format, ...)
     va_start(args, format);
     int n = vsnprintf(err->message, sizeof(err->message), format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof(err->message))
-        snprintf(err->message + n, sizeof(err->message) - (size_t)n, ": %s", strerror(saved));
+    append_detail(err, n, strerror(saved));
     return ERR_IO;
 }
 
@@ -70,8 +81,7 @@ int err_wrap(struct err *err, const char *format, ...)
     va_start(args, format);
     int n = vsnprintf(err->message, sizeof(err->message), format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof(err->message))
-        snprintf(err->message + n, sizeof(err->message) - (size_t)n, ": %s", inner);
+    append_detail(err, n, inner);
     return err->code;
 }
 

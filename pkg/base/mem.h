@@ -9,10 +9,10 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-void *mem_alloc(size_t size);              /* never NULL; the caller frees with free() */
-void *mem_zalloc(size_t size);             /* zeroed */
-void *mem_calloc(size_t n, size_t size);   /* zeroed; n * size is checked for overflow */
-void *mem_realloc(void *p, size_t size);   /* as realloc, never NULL */
+void *mem_alloc(size_t size);            /* never NULL; the caller frees with free() */
+void *mem_zalloc(size_t size);           /* zeroed */
+void *mem_calloc(size_t n, size_t size); /* zeroed; n * size is checked for overflow */
+void *mem_realloc(void *p, size_t size); /* as realloc, never NULL */
 void *mem_reallocarray(void *p, size_t n, size_t size);
 void *mem_dup(const void *p, size_t size); /* a copy of size bytes */
 char *mem_strdup(const char *s);           /* NULL for NULL */

@@ -41,8 +41,8 @@ static int format_date_time(char out[TIMEFMT_MAX], int64_t unix_s)
     int64_t year;
     int month, day;
     civil_from_days(days, &year, &month, &day);
-    return snprintf(out, TIMEFMT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d", (int)year, month, day, (int)(rest / 3600),
-                    (int)(rest / 60 % 60), (int)(rest % 60));
+    return snprintf(out, TIMEFMT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d", (int)year, month, day,
+                    (int)(rest / 3600), (int)(rest / 60 % 60), (int)(rest % 60));
 }
 
 void timefmt_seconds(char out[TIMEFMT_MAX], int64_t unix_s)
@@ -104,7 +104,8 @@ static bool parse_offset(const char **p, int64_t *offset_s)
         return true;
     int sign = **p == '-' ? -1 : 1;
     int hours, minutes;
-    if (!parse_char(p, "+-") || !parse_digits(p, 2, &hours) || !parse_char(p, ":") || !parse_digits(p, 2, &minutes))
+    if (!parse_char(p, "+-") || !parse_digits(p, 2, &hours) || !parse_char(p, ":") ||
+        !parse_digits(p, 2, &minutes))
         return false;
     *offset_s = sign * (hours * 3600 + minutes * 60);
     return hours < 24 && minutes < 60;
@@ -122,10 +123,11 @@ bool timefmt_parse(const char *text, int64_t *unix_us)
     const char *p = text;
     int year, month, day, hour, minute, second, us;
     int64_t offset_s;
-    if (!parse_digits(&p, 4, &year) || !parse_char(&p, "-") || !parse_digits(&p, 2, &month) || !parse_char(&p, "-") ||
-        !parse_digits(&p, 2, &day) || !parse_char(&p, "Tt") || !parse_digits(&p, 2, &hour) || !parse_char(&p, ":") ||
-        !parse_digits(&p, 2, &minute) || !parse_char(&p, ":") || !parse_digits(&p, 2, &second) ||
-        !parse_fraction(&p, &us) || !parse_offset(&p, &offset_s) || *p)
+    if (!parse_digits(&p, 4, &year) || !parse_char(&p, "-") || !parse_digits(&p, 2, &month) ||
+        !parse_char(&p, "-") || !parse_digits(&p, 2, &day) || !parse_char(&p, "Tt") ||
+        !parse_digits(&p, 2, &hour) || !parse_char(&p, ":") || !parse_digits(&p, 2, &minute) ||
+        !parse_char(&p, ":") || !parse_digits(&p, 2, &second) || !parse_fraction(&p, &us) ||
+        !parse_offset(&p, &offset_s) || *p)
         return false;
     if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) || hour > 23 || minute > 59 ||
         second > 59)

@@ -1,4 +1,5 @@
-/* Times as Kubernetes writes them: RFC 3339 in UTC, metav1.Time by the second, MicroTime by the microsecond. */
+/* Times as Kubernetes writes them: RFC 3339 in UTC, metav1.Time by the second, MicroTime by the microsecond.
+ */
 #ifndef KATENA_BASE_TIMEFMT_H
 #define KATENA_BASE_TIMEFMT_H
 

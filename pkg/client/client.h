@@ -53,7 +53,8 @@ struct client_request {
     const char *owner_uid; /* list: only objects with this owner (an index, not part of REST) */
 };
 
-/* One request. *out (may be NULL) is the object, or for a list the whole List object. err->code says why not. */
+/* One request. *out (may be NULL) is the object, or for a list the whole List object. err->code says why not.
+ */
 int client_do(struct client *client, const struct client_request *request, json_t **out, struct err *err);
 
 int client_get(struct client *client, const struct client_resource *resource, const char *namespace,
@@ -90,7 +91,8 @@ void client_watch_stop(struct client_watch *watch);
 
 /* What an implementation provides; the functions above are made of these. */
 struct client_ops {
-    int (*request)(struct client *client, const struct client_request *request, json_t **out, struct err *err);
+    int (*request)(struct client *client, const struct client_request *request, json_t **out,
+                   struct err *err);
     struct client_watch *(*watch_start)(struct client *client, const struct client_resource *resource,
                                         const char *namespace, const char *field_selector, client_watch_fn fn,
                                         void *arg);
