@@ -1,0 +1,23 @@
+# Authentication, RBAC, impersonation, the reviews, service account tokens.
+check_contains "$(k auth whoami)" "system:admin"
+check_equal "$(k auth can-i create pods)" yes
+check_equal "$(k auth can-i create pods --as=nobody || true)" no
+check_fails 'User "nobody" cannot list resource "pods" in API group ""' k get pods --as=nobody
+k create serviceaccount robot
+k create role reader --verb=get,list --resource=configmaps
+k create rolebinding robot-reads --role=reader --serviceaccount="$NS:robot"
+check_equal "$(k auth can-i list configmaps --as="system:serviceaccount:$NS:robot")" yes
+token=$(k create token robot)
+server=$(k config view --minify -o 'jsonpath={.clusters[0].cluster.server}')
+asrobot() { "$KUBECTL" --kubeconfig /dev/null --server "$server" --insecure-skip-tls-verify --token "$token" -n "$NS" "$@"; }
+check_contains "$(asrobot get configmaps)" "kube-root-ca.crt"
+check_fails 'cannot list resource "secrets"' asrobot get secrets
+check_equal "$(curl -ks -o /dev/null -w '%{http_code}' "$server/api/v1/namespaces")" 401
+check_equal "$(curl -ks -o /dev/null -w '%{http_code}' "$server/version")" 200
+check_equal "$(curl -ks -o /dev/null -w '%{http_code}' "$server/healthz")" 200
+
+k create secret generic hush --from-literal=word=correct-horse-battery-staple
+check_equal "$(k get secret hush -o 'jsonpath={.data.word}' | base64 -d)" correct-horse-battery-staple
+if grep -rqa -e correct-horse-battery-staple -e "$(printf correct-horse-battery-staple | base64)" "$DATA_DIR/chain" "$DATA_DIR/pki"; then
+    fail "a secret stands in clear text in the data directory"
+fi
