@@ -1,8 +1,8 @@
 /*
  * A resource key: the path of one object in the hierarchy cluster -> (namespace ->) group/resource -> name.
  *
- * Its bytes, "group/resource" NUL "namespace" NUL "name", are what the chain, the state hash and the store
- * use, so objects of one kind lie side by side, and those of one namespace within them.
+ * Its bytes, "group" NUL "resource" NUL "namespace" NUL "name", are what the chain, the state hash and the
+ * store use, so objects of one kind lie side by side, and those of one namespace within them.
  */
 #ifndef KATENA_CHAIN_KEY_H
 #define KATENA_CHAIN_KEY_H

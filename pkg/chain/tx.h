@@ -70,14 +70,16 @@ struct tx_output {
     struct resource_key key;
     const char *uid; /* metadata.uid of the object */
     enum tx_content encoding;
-    const uint8_t *content; /* canonical JSON, or sealed bytes of it; empty for a delete that changes nothing else */
+    const uint8_t
+        *content; /* canonical JSON, or sealed bytes of it; empty for a delete that changes nothing else */
     size_t content_len;
-    uint32_t rv_offset;     /* where in the (opened) content the placeholder stands; 0: nowhere */
-    const uint8_t *lock;    /* locking script; empty: the default lock, RBAC */
+    uint32_t rv_offset;  /* where in the (opened) content the placeholder stands; 0: nowhere */
+    const uint8_t *lock; /* locking script; empty: the default lock, RBAC */
     size_t lock_len;
     const struct tx_index_term *terms;
     size_t term_count;
     struct tx_claim claim;
+    uint8_t content_hash[32]; /* hash_content of content; set by tx_sign and tx_decode */
 };
 
 struct tx {
@@ -87,9 +89,9 @@ struct tx {
     const char *user;
     const char *const *groups;
     size_t group_count;
-    const char *verb;        /* create, update, patch, apply, delete */
-    const char *subresource; /* "", "status", "scale", "binding", … */
-    bool strict;             /* the client gave a resourceVersion: never rebased */
+    const char *verb;             /* create, update, patch, apply, delete */
+    const char *subresource;      /* "", "status", "scale", "binding", … */
+    bool strict;                  /* the client gave a resourceVersion: never rebased */
     uint8_t original[TX_ID_SIZE]; /* of a rebased transaction; zeros otherwise */
     const struct tx_input *inputs;
     size_t input_count;
@@ -106,6 +108,9 @@ struct tx {
     uint8_t id[TX_ID_SIZE]; /* set by tx_sign and tx_decode */
     const uint8_t *encoded; /* the whole encoding; set by tx_sign and tx_decode */
     size_t encoded_len;
+    size_t prefix_len; /* header and witness: the part of encoded that stays when the body is pruned */
+    bool pruned;       /* decoded from its prefix alone: contents and intent are absent */
+    bool trusted;      /* signed by this process itself (tx_sign): its signatures need no check */
     struct tx_private *private_;
 };
 
@@ -119,12 +124,23 @@ void tx_set_intent(struct tx *tx, const void *intent, size_t len);
 void tx_add_input(struct tx *tx, const struct tx_input *input);
 void tx_add_output(struct tx *tx, const struct tx_output *output);
 
+/* Sets node_key and id, on which a user's signature and the signatures in unlocking data are made. Only
+ * needed where there are such; everything but the witness has to be set before. */
+void tx_prepare(struct tx *tx, const uint8_t node_public[TX_KEY_SIZE]);
+
 /* Encodes, sets id, encoded and the node's signature. secret_key is libsodium's 64-byte Ed25519 secret key.
  * chain_id, time_us and nonce have to be set before. */
 int tx_sign(struct tx *tx, const uint8_t secret_key[64], struct err *err);
 
 /* Decodes and checks the grammar (not signatures, not rules). The bytes are copied. */
 int tx_decode(struct tx **out, const uint8_t *bytes, size_t len, struct err *err);
+
+/* Decodes the first prefix_len bytes of an encoding: all but the contents and the intent, which are NULL with
+ * their lengths and hashes kept. */
+int tx_decode_pruned(struct tx **out, const uint8_t *bytes, size_t len, struct err *err);
+
+/* The leaf of a block's Merkle tree: commits to the id and to the witness (signatures, unlocking data). */
+void tx_leaf_hash(const struct tx *tx, uint8_t out[32]);
 
 /* Checks the node's and, where there is one, the user's signature. */
 int tx_verify_signatures(const struct tx *tx, struct err *err);

@@ -9,16 +9,18 @@
 #define KATENA_STATE_STATE_STORE_H
 
 #include "base/err.h"
+#include "chain/hash.h"
 #include "chain/key.h"
 #include "chain/tx.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* One live object. All pointers belong to the snapshot that it was read from. */
+/* One live object. All pointers belong to the snapshot that it was read from. A store keeps it in the form of
+ * state/record.h. */
 struct state_object {
     struct resource_key key;
-    uint64_t rv;       /* position of the newest change: its resourceVersion */
+    uint64_t rv; /* position of the newest change: its resourceVersion */
     uint8_t tx_id[TX_ID_SIZE];
     const char *uid;
     enum tx_content encoding;
@@ -28,7 +30,14 @@ struct state_object {
     const uint8_t *lock;
     size_t lock_len;
     struct tx_claim claim;
+    const uint8_t *terms; /* index terms: name NUL value NUL, one after the other; see state_term_next */
+    size_t terms_len;
+    uint8_t content_hash[HASH_SIZE];
+    uint8_t entry_hash[HASH_SIZE]; /* the object's element of the state hash */
 };
+
+/* The next index term of an object; *pos starts at 0. false at the end. */
+bool state_term_next(const struct state_object *object, size_t *pos, struct tx_index_term *term);
 
 enum state_change_type { STATE_ADDED, STATE_MODIFIED, STATE_DELETED };
 
@@ -60,6 +69,9 @@ struct state_store_ops {
     struct state_iter *(*iter_index)(struct state_snapshot *snapshot, const char *term, const char *value);
     bool (*iter_next)(struct state_iter *iter, struct state_object *out);
     void (*iter_end)(struct state_iter *iter);
+    /* The sum of the claims on a node, as the newest state_update with this node said: zeros when there was
+     * none. out->node is not set. */
+    int (*claimed)(struct state_snapshot *snapshot, const char *node, struct tx_claim *out, struct err *err);
 };
 
 #endif
