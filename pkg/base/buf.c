@@ -31,6 +31,7 @@ void buf_reserve(struct buf *b, size_t more)
         cap = need;
     b->data = mem_realloc(b->data, cap);
     b->cap = cap;
+    b->data[b->len] = '\0';
 }
 
 void buf_append(struct buf *b, const void *p, size_t n)

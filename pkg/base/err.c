@@ -87,6 +87,8 @@ int err_wrap(struct err *err, const char *format, ...)
 
 void err_clear(struct err *err)
 {
+    if (!err)
+        return;
     err->code = 0;
     err->message[0] = '\0';
 }
