@@ -19,6 +19,12 @@ const struct schema_message *registry_message(const char *name);
 size_t registry_message_count(void);
 const struct schema_message *registry_message_at(size_t index);
 
+/* The message of any kind, also of those that are no resource: ("autoscaling", "v1", "Scale"), (*, "v1",
+ * "DeleteOptions"), ("", "v1", "PodList"). The kinds of meta/v1 are known in every group, as Kubernetes has
+ * it. */
+const struct schema_message *registry_message_by_kind(const char *group, const char *version,
+                                                      const char *kind);
+
 /* "apps/v1" or "v1". */
 void registry_api_version(char *out, size_t size, const struct schema_kind *kind);
 

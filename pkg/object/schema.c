@@ -1,0 +1,42 @@
+/* See schema.h. */
+#include "object/schema.h"
+
+#include <string.h>
+
+const struct schema_member *schema_member_find(const struct schema_message *message, const char *name,
+                                               size_t len)
+{
+    size_t low = 0, high = message->member_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        const struct schema_member *member = &message->members[message->index[middle]];
+        int order =
+            member->name_len != len ? (len < member->name_len ? -1 : 1) : memcmp(name, member->name, len);
+        if (order == 0)
+            return member;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+const struct schema_field *schema_field_by_name(const struct schema_message *message, const char *name)
+{
+    const struct schema_member *member = schema_member_find(message, name, strlen(name));
+    return member ? member->field : NULL;
+}
+
+const struct schema_field *schema_field_by_number(const struct schema_message *message, unsigned number)
+{
+    /* Fields are mostly declared in the order of their numbers, without gaps. */
+    if (number == 0)
+        return NULL;
+    if (number <= message->field_count && message->fields[number - 1].number == number)
+        return &message->fields[number - 1];
+    for (size_t i = 0; i < message->field_count; i++)
+        if (message->fields[i].number == number)
+            return &message->fields[i];
+    return NULL;
+}
