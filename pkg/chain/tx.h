@@ -29,6 +29,17 @@
 #define TX_INPUTS_MAX 512
 #define TX_CONTENT_MAX (3u << 20)
 #define TX_INDEX_TERMS_MAX 32
+#define TX_HEADER_MAX (1u << 20) /* encoded header; the witness has the same limit */
+#define TX_BYTES_MAX (16u << 20) /* a whole encoding */
+#define TX_USER_MAX 1024         /* a user's or a group's name */
+#define TX_GROUPS_MAX 256
+#define TX_VERB_MAX 32
+#define TX_SUBRESOURCE_MAX 63
+#define TX_UID_MAX 128
+#define TX_TERM_NAME_MAX 32
+#define TX_TERM_VALUE_MAX 256
+#define TX_LOCK_MAX 1024
+#define TX_UNLOCK_MAX 4096
 /* What stands in an output's content where the resourceVersion will be: the digits that the position in the
  * chain gives are put there when an object is read, so content never depends on its position. */
 #define TX_RV_PLACEHOLDER "0000000000000000000"
@@ -144,5 +155,19 @@ void tx_leaf_hash(const struct tx *tx, uint8_t out[32]);
 
 /* Checks the node's and, where there is one, the user's signature. */
 int tx_verify_signatures(const struct tx *tx, struct err *err);
+
+/* The node's part of tx_verify_signatures is skipped for a trusted transaction; see struct tx. What is signed
+ * is a tag and the id: this gives the bytes, for a user who signs. */
+#define TX_SIGNED_SIZE (16 + TX_ID_SIZE)
+void tx_signed_bytes(const struct tx *tx, uint8_t out[TX_SIGNED_SIZE]);
+
+/* The encoding of an output as the header has it: all but the content, for which its hash and length stand.
+ */
+void tx_output_encode(struct buf *out, const struct tx_output *output);
+
+/* The same as a slice of a signed or decoded transaction's encoding, and within it the index terms (name NUL
+ * value NUL, one after the other). */
+const uint8_t *tx_output_slice(const struct tx *tx, size_t index, size_t *len);
+const uint8_t *tx_output_terms(const struct tx *tx, size_t index, size_t *len);
 
 #endif

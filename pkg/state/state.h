@@ -71,8 +71,7 @@ uint32_t state_view_outputs(const struct state_view *view);
 void state_view_digest(const struct state_view *view, uint8_t out[HASH_SIZE]);
 
 /* Fills *out with what was applied; header is that of the finished block. */
-void state_view_update(const struct state_view *view, const struct block_header *header,
-                       struct state_update *out);
+void state_view_update(struct state_view *view, const struct block_header *header, struct state_update *out);
 
 /* Forgets everything applied since state_view_begin. */
 void state_view_rollback(struct state_view *view);

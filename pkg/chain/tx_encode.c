@@ -1,0 +1,207 @@
+/*
+ * The canonical encoding of a transaction, and signing. docs/chain-format.md has the layout:
+ *
+ *   header length, witness length | header | witness | body
+ *
+ * id = SHA-256(header). The witness (signatures and unlocking data) lies outside of the header because it
+ * is made over the id, and the body because it can be pruned: the header has its pieces' hashes.
+ */
+#include "chain/tx_internal.h"
+
+#include "chain/hash.h"
+#include "chain/wire.h"
+
+#include <assert.h>
+#include <sodium.h>
+#include <string.h>
+
+static const uint8_t zero_id[TX_ID_SIZE];
+
+static void key_put(struct buf *out, const struct resource_key *key)
+{
+    key_encode(out, key);
+    buf_putc(out, 0);
+}
+
+static void claim_put(struct buf *out, const struct tx_claim *claim)
+{
+    wire_put_u8(out, claim->node != NULL);
+    if (!claim->node)
+        return;
+    wire_put_string(out, claim->node);
+    wire_put_varint(out, (uint64_t)claim->cpu_milli);
+    wire_put_varint(out, (uint64_t)claim->memory_bytes);
+    wire_put_varint(out, (uint64_t)claim->pods);
+}
+
+void tx_output_encode(struct buf *out, const struct tx_output *output)
+{
+    wire_put_u8(out, output->op);
+    wire_put_u8(out, output->encoding);
+    key_put(out, &output->key);
+    wire_put_string(out, output->uid);
+    wire_put_varint(out, output->rv_offset);
+    wire_put_varint(out, output->content_len);
+    if (output->content_len)
+        buf_append(out, output->content_hash, sizeof(output->content_hash));
+    wire_put_bytes(out, output->lock, output->lock_len);
+    wire_put_varint(out, output->term_count);
+    for (size_t i = 0; i < output->term_count; i++) {
+        wire_put_string(out, output->terms[i].name);
+        wire_put_string(out, output->terms[i].value);
+    }
+    claim_put(out, &output->claim);
+}
+
+static uint8_t flags_of(const struct tx *tx)
+{
+    int flags = 0;
+    if (tx->strict)
+        flags |= TX_FLAG_STRICT;
+    if (tx->has_user_signature)
+        flags |= TX_FLAG_USER_KEY;
+    if (memcmp(tx->original, zero_id, TX_ID_SIZE) != 0)
+        flags |= TX_FLAG_ORIGINAL;
+    return (uint8_t)flags;
+}
+
+static void who_put(struct buf *out, const struct tx *tx)
+{
+    wire_put_string(out, tx->user);
+    wire_put_varint(out, tx->group_count);
+    for (size_t i = 0; i < tx->group_count; i++)
+        wire_put_string(out, tx->groups[i]);
+    wire_put_string(out, tx->verb);
+    wire_put_string(out, tx->subresource);
+}
+
+static void header_put(struct buf *out, const struct tx *tx)
+{
+    uint8_t flags = flags_of(tx);
+    wire_put_u8(out, TX_VERSION);
+    wire_put_u8(out, flags);
+    buf_append(out, tx->chain_id, TX_ID_SIZE);
+    wire_put_u64(out, (uint64_t)tx->time_us);
+    buf_append(out, tx->nonce, sizeof(tx->nonce));
+    buf_append(out, tx->node_key, TX_KEY_SIZE);
+    if (flags & TX_FLAG_USER_KEY)
+        buf_append(out, tx->user_key, TX_KEY_SIZE);
+    if (flags & TX_FLAG_ORIGINAL)
+        buf_append(out, tx->original, TX_ID_SIZE);
+    who_put(out, tx);
+    wire_put_varint(out, tx->input_count);
+    for (size_t i = 0; i < tx->input_count; i++) {
+        wire_put_u8(out, tx->inputs[i].kind);
+        key_put(out, &tx->inputs[i].key);
+        buf_append(out, tx->inputs[i].tx_id, TX_ID_SIZE);
+    }
+    wire_put_varint(out, tx->output_count);
+    for (size_t i = 0; i < tx->output_count; i++)
+        tx_output_encode(out, &tx->outputs[i]);
+    wire_put_varint(out, tx->intent_len);
+    if (tx->intent_len)
+        buf_append(out, tx->private_->intent_hash, sizeof(tx->private_->intent_hash));
+}
+
+/* The outputs are const for callers; here their hashes are filled in, in the arena's own copy. */
+static void contents_hash(struct tx *tx)
+{
+    struct tx_output *outputs = (struct tx_output *)tx->outputs;
+    for (size_t i = 0; i < tx->output_count; i++)
+        if (outputs[i].content_len)
+            hash_content(outputs[i].content_hash, outputs[i].content, outputs[i].content_len);
+        else
+            memset(outputs[i].content_hash, 0, sizeof(outputs[i].content_hash));
+    if (tx->intent_len)
+        hash_content(tx->private_->intent_hash, tx->intent, tx->intent_len);
+}
+
+/* Appends the header behind what is in out, and sets the id. */
+static void header_finish(struct buf *out, struct tx *tx)
+{
+    size_t start = out->len;
+    header_put(out, tx);
+    hash_sha256(tx->id, out->data + start, out->len - start);
+}
+
+void tx_prepare(struct tx *tx, const uint8_t node_public[TX_KEY_SIZE])
+{
+    memcpy(tx->node_key, node_public, TX_KEY_SIZE);
+    contents_hash(tx);
+    buf_auto struct buf header = BUF_INIT;
+    header_finish(&header, tx);
+}
+
+static void witness_put(struct buf *out, const struct tx *tx)
+{
+    buf_append(out, tx->node_signature, TX_SIGNATURE_SIZE);
+    if (tx->has_user_signature)
+        buf_append(out, tx->user_signature, TX_SIGNATURE_SIZE);
+    for (size_t i = 0; i < tx->input_count; i++)
+        wire_put_bytes(out, tx->inputs[i].unlock, tx->inputs[i].unlock_len);
+}
+
+static void body_put(struct buf *out, const struct tx *tx)
+{
+    for (size_t i = 0; i < tx->output_count; i++)
+        buf_append(out, tx->outputs[i].content, tx->outputs[i].content_len);
+    buf_append(out, tx->intent, tx->intent_len);
+}
+
+static size_t body_len(const struct tx *tx)
+{
+    size_t len = tx->intent_len;
+    for (size_t i = 0; i < tx->output_count; i++)
+        len += tx->outputs[i].content_len;
+    return len;
+}
+
+/* Sizes that have to be refused before they are copied around; the parser checks everything else. */
+static int sizes_check(const struct tx *tx, struct err *err)
+{
+    for (size_t i = 0; i < tx->output_count; i++)
+        if (tx->outputs[i].content_len > TX_CONTENT_MAX)
+            return err_set(err, ERR_TOO_LARGE, "the object is %zu bytes; the limit is %u",
+                           tx->outputs[i].content_len, TX_CONTENT_MAX);
+    if (body_len(tx) > TX_BYTES_MAX - 2 * TX_HEADER_MAX)
+        return err_set(err, ERR_TOO_LARGE, "the transaction is too large");
+    return 0;
+}
+
+int tx_sign(struct tx *tx, const uint8_t secret_key[64], struct err *err)
+{
+    int rc = sizes_check(tx, err);
+    if (rc)
+        return rc;
+    memcpy(tx->node_key, secret_key + 32, TX_KEY_SIZE);
+    contents_hash(tx);
+
+    buf_auto struct buf out = BUF_INIT;
+    buf_reserve(&out, 1024 + body_len(tx));
+    wire_put_u64(&out, 0);
+    header_finish(&out, tx);
+    size_t header_len = out.len - TX_PREFIX_FIXED;
+    uint8_t message[TX_SIGNED_SIZE];
+    tx_signed_bytes(tx, message);
+    crypto_sign_detached(tx->node_signature, NULL, message, sizeof(message), secret_key);
+    witness_put(&out, tx);
+    size_t witness_len = out.len - TX_PREFIX_FIXED - header_len;
+    if (header_len > TX_HEADER_MAX || witness_len > TX_HEADER_MAX)
+        return err_set(err, ERR_TOO_LARGE, "the transaction's header is too large");
+    wire_store_u32((uint8_t *)out.data, (uint32_t)header_len);
+    wire_store_u32((uint8_t *)out.data + 4, (uint32_t)witness_len);
+    body_put(&out, tx);
+
+    tx->encoded = arena_dup(&tx->private_->arena, out.data, out.len);
+    tx->encoded_len = out.len;
+    /* Reading it back checks the limits of every field, so what is signed here can be decoded anywhere. */
+    rc = tx__parse(tx, false, false, err);
+    if (rc) {
+        tx->encoded = NULL;
+        if (err)
+            err->code = ERR_INVALID;
+        return ERR_INVALID;
+    }
+    tx->trusted = true;
+    return 0;
+}
