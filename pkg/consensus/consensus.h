@@ -52,6 +52,9 @@ enum consensus_event_type {
     CONSENSUS_SUBMIT, /* a transaction to include: tx, token */
     CONSENSUS_TICK, /* time has passed or a batch is complete: make a block if there is something to put in */
     CONSENSUS_PERSISTED, /* the block that an update asked to persist is durable and applied: height */
+    /* That block could not be written: it is dropped, the head stays, its transactions are answered with
+     * ERR_UNAVAILABLE: height */
+    CONSENSUS_PERSIST_FAILED,
     CONSENSUS_RECEIVED,  /* a block of another node: block */
 };
 

@@ -1,0 +1,200 @@
+/* Lookups of blocks, transactions and what changes replaced. */
+#include "blockstore/blockstore_internal.h"
+#include "blockstore/bytes.h"
+
+#include <dirent.h>
+#include <string.h>
+#include <sys/stat.h>
+
+int blockstore_head(struct blockstore *store, struct blockstore_head *out, struct err *err)
+{
+    struct state_snapshot *snapshot = lmdb_snapshot_begin(store);
+    struct lmdb_head head;
+    struct lmdb_block block;
+    MDB_val key = lmdb_val("lthash", 6), value;
+    int rc = lmdb_head_get(store, snapshot->txn, &head, err);
+    if (rc == ERR_NOT_FOUND)
+        err_set(err, rc, "there is no chain in %s yet", store->dir);
+    if (!rc)
+        rc = lmdb_block_get(store, snapshot->txn, head.height, &block, err);
+    if (!rc)
+        rc = block_header_decode(&out->header, block.header, sizeof(block.header), err);
+    if (!rc) {
+        int found = mdb_get(snapshot->txn, store->dbs.meta, &key, &value);
+        if (found || value.mv_size != LTHASH_SIZE)
+            rc = lmdb_error(err, found ? found : MDB_CORRUPTED, "read the state hash");
+        else
+            lthash_decode(&out->state_hash, value.mv_data);
+    }
+    lmdb_snapshot_end(snapshot);
+    return rc;
+}
+
+static int lookup_block(struct blockstore *store, uint64_t height, struct lmdb_block *out, struct err *err)
+{
+    struct state_snapshot *snapshot = lmdb_snapshot_begin(store);
+    int rc = lmdb_block_get(store, snapshot->txn, height, out, err);
+    lmdb_snapshot_end(snapshot);
+    return rc;
+}
+
+int blockstore_header_at(struct blockstore *store, uint64_t height, struct block_header *out, struct err *err)
+{
+    struct lmdb_block block;
+    int rc = lookup_block(store, height, &block, err);
+    return rc < 0 ? rc : block_header_decode(out, block.header, sizeof(block.header), err);
+}
+
+int blockstore_block_at(struct blockstore *store, uint64_t height, struct block **out, struct err *err)
+{
+    struct lmdb_block place;
+    buf_auto struct buf bytes = BUF_INIT;
+    int rc = lookup_block(store, height, &place, err);
+    if (!rc)
+        rc = blocklog_read(store->log, place.pos, height, &bytes, err);
+    if (!rc)
+        rc = block_decode(out, (const uint8_t *)bytes.data, bytes.len, err);
+    if (!rc && memcmp((*out)->header.hash, place.hash, HASH_SIZE) != 0) {
+        block_free(*out);
+        rc = err_set(err, ERR_CORRUPT, "block %llu in the log is not the one that the index names",
+                     (unsigned long long)height);
+    }
+    return rc;
+}
+
+/* Reads a value of up to 12 bytes by a key. */
+static int lookup(struct blockstore *store, MDB_dbi dbi, const uint8_t *bytes, size_t len, uint8_t out[12],
+                  size_t out_len, struct err *err)
+{
+    struct state_snapshot *snapshot = lmdb_snapshot_begin(store);
+    MDB_val key = lmdb_val(bytes, len), value;
+    int rc = mdb_get(snapshot->txn, dbi, &key, &value);
+    if (!rc && value.mv_size != out_len)
+        rc = MDB_CORRUPTED;
+    if (!rc)
+        memcpy(out, value.mv_data, out_len);
+    lmdb_snapshot_end(snapshot);
+    if (rc == MDB_NOTFOUND)
+        return err_set(err, ERR_NOT_FOUND, "the chain has no such id");
+    return rc ? lmdb_error(err, rc, "look up an id") : 0;
+}
+
+int blockstore_height_of_hash(struct blockstore *store, const uint8_t hash[HASH_SIZE], uint64_t *height,
+                              struct err *err)
+{
+    uint8_t value[12];
+    int rc = lookup(store, store->dbs.hashes, hash, HASH_SIZE, value, 8, err);
+    if (!rc)
+        *height = bytes_get64(value);
+    return rc;
+}
+
+int blockstore_height_of_tx(struct blockstore *store, const uint8_t id[TX_ID_SIZE], uint64_t *height,
+                            uint32_t *index, struct err *err)
+{
+    uint8_t value[12];
+    int rc = lookup(store, store->dbs.txs, id, TX_ID_SIZE, value, 12, err);
+    if (!rc) {
+        *height = bytes_get64(value);
+        *index = bytes_get32(value + 8);
+    }
+    return rc;
+}
+
+int blockstore_height_at_time(struct blockstore *store, int64_t time_us, uint64_t *height, struct err *err)
+{
+    struct state_snapshot *snapshot = lmdb_snapshot_begin(store);
+    struct lmdb_head head;
+    int rc = lmdb_head_get(store, snapshot->txn, &head, err);
+    if (rc == ERR_NOT_FOUND)
+        err_set(err, rc, "there is no chain in %s yet", store->dir);
+    /* Times increase along the chain, so the answer is found by halving. */
+    uint64_t low = 0, high = rc ? 0 : head.height + 1;
+    while (!rc && low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        struct lmdb_block block;
+        struct block_header header;
+        rc = lmdb_block_get(store, snapshot->txn, middle, &block, err);
+        if (!rc)
+            rc = block_header_decode(&header, block.header, sizeof(block.header), err);
+        if (!rc && header.time_us < time_us)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    lmdb_snapshot_end(snapshot);
+    *height = low;
+    return rc;
+}
+
+int blockstore_undo_at(struct blockstore *store, uint64_t rv, struct buf *record, struct err *err)
+{
+    struct state_snapshot *snapshot = lmdb_snapshot_begin(store);
+    uint8_t rv_be[8];
+    bytes_put64_be(rv_be, rv);
+    MDB_val key = lmdb_val(rv_be, 8), value;
+    int rc = mdb_get(snapshot->txn, store->dbs.undo, &key, &value);
+    buf_clear(record);
+    if (!rc)
+        buf_append(record, value.mv_data, value.mv_size);
+    lmdb_snapshot_end(snapshot);
+    if (rc == MDB_NOTFOUND)
+        return ERR_NOT_FOUND;
+    return rc ? lmdb_error(err, rc, "read a replaced version") : 0;
+}
+
+int64_t blockstore_horizon_us(struct blockstore *store)
+{
+    return store->head_time_us - (int64_t)store->options.retention_us;
+}
+
+static uint64_t log_bytes(const char *path)
+{
+    uint64_t total = 0;
+    DIR *dir = opendir(path);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        struct stat st;
+        if (!strncmp(entry->d_name, "log-", 4) && fstatat(dirfd(dir), entry->d_name, &st, 0) == 0)
+            total += (uint64_t)st.st_size;
+    }
+    if (dir)
+        closedir(dir);
+    return total;
+}
+
+/* Pages that a database's tree has, without the free ones. */
+static uint64_t tree_pages(MDB_txn *txn, MDB_dbi dbi)
+{
+    MDB_stat stat;
+    return mdb_stat(txn, dbi, &stat) ? 0 : stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
+}
+
+int blockstore_stats(struct blockstore *store, struct blockstore_stats *out, struct err *err)
+{
+    memset(out, 0, sizeof(*out));
+    struct state_snapshot *snapshot = lmdb_snapshot_begin(store);
+    const MDB_dbi *all = (const MDB_dbi *)&store->dbs;
+    MDB_stat stat;
+    int rc = mdb_stat(snapshot->txn, store->dbs.objects, &stat);
+    out->objects = stat.ms_entries;
+    uint64_t pages = 2;
+    for (size_t i = 0; i < sizeof(store->dbs) / sizeof(MDB_dbi); i++)
+        pages += tree_pages(snapshot->txn, all[i]);
+    out->state_bytes = pages * stat.ms_psize;
+    if (!rc)
+        rc = mdb_stat(snapshot->txn, store->dbs.txs, &stat);
+    out->transactions = stat.ms_entries;
+    uint8_t segment_be[8];
+    bytes_put64_be(segment_be, blocklog_oldest(store->log));
+    MDB_val key = lmdb_val(segment_be, 8), value;
+    if (!rc && !mdb_get(snapshot->txn, store->dbs.segments, &key, &value) && value.mv_size == 8)
+        out->oldest_body = bytes_get64(value.mv_data);
+    lmdb_snapshot_end(snapshot);
+    out->log_bytes = log_bytes(store->dir);
+    struct checkpoint checkpoint;
+    if (!checkpoint_load(&checkpoint, store->dir_fd, NULL)) {
+        out->checkpoint_height = checkpoint.height;
+        checkpoint_free(&checkpoint);
+    }
+    return rc ? lmdb_error(err, rc, "read the state store") : 0;
+}

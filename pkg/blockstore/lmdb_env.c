@@ -1,0 +1,187 @@
+/* The LMDB environment: opening, its databases, and how its errors read. */
+#include "blockstore/blockstore_internal.h"
+#include "blockstore/bytes.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READERS_MAX 4096
+/* Address space only: the file grows as it is used. */
+#define MAP_SIZE (sizeof(void *) >= 8 ? (size_t)64 << 30 : (size_t)1 << 30)
+
+MDB_val lmdb_val(const void *data, size_t len)
+{
+    return (MDB_val){.mv_size = len, .mv_data = (void *)data};
+}
+
+int lmdb_error(struct err *err, int rc, const char *what)
+{
+    switch (rc) {
+    case ENOSPC:
+    case EDQUOT:
+        return err_set(err, ERR_UNAVAILABLE, "the disk is full: cannot %s", what);
+    case MDB_MAP_FULL:
+        return err_set(err, ERR_UNAVAILABLE, "the state store has reached its largest size: cannot %s", what);
+    case MDB_CORRUPTED:
+    case MDB_INVALID:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_VERSION_MISMATCH:
+        return err_set(
+            err, ERR_CORRUPT,
+            "cannot %s: data.mdb is damaged (%s); remove data.mdb and checkpoint beside it, and they are "
+            "made again from the block log",
+            what, mdb_strerror(rc));
+    case EACCES:
+    case EROFS:
+        return err_set(err, ERR_IO, "cannot %s: %s; run as the user who owns the data directory", what,
+                       mdb_strerror(rc));
+    default:
+        return err_set(err, ERR_IO, "cannot %s: %s", what, mdb_strerror(rc));
+    }
+}
+
+static int open_dbs(struct blockstore *store, MDB_txn *txn, bool create)
+{
+    const struct {
+        const char *name;
+        MDB_dbi *dbi;
+        unsigned flags;
+    } all[] = {
+        {"meta", &store->dbs.meta, 0},         {"blocks", &store->dbs.blocks, 0},
+        {"hashes", &store->dbs.hashes, 0},     {"txs", &store->dbs.txs, 0},
+        {"objects", &store->dbs.objects, 0},   {"terms", &store->dbs.terms, MDB_DUPSORT},
+        {"claims", &store->dbs.claims, 0},     {"undo", &store->dbs.undo, 0},
+        {"segments", &store->dbs.segments, 0},
+    };
+    int rc = 0;
+    for (size_t i = 0; !rc && i < sizeof(all) / sizeof(all[0]); i++)
+        rc = mdb_dbi_open(txn, all[i].name, all[i].flags | (create ? MDB_CREATE : 0), all[i].dbi);
+    return rc;
+}
+
+/* Compares the format that stands in the store with ours. */
+static int check_format(struct blockstore *store, MDB_txn *txn, struct err *err)
+{
+    MDB_val key = lmdb_val("format", 6), value;
+    int rc = mdb_get(txn, store->dbs.meta, &key, &value);
+    if (rc)
+        return lmdb_error(err, rc, "read the state store's format");
+    uint32_t format = value.mv_size == 4 ? bytes_get32(value.mv_data) : 0;
+    if (format != BLOCKSTORE_FORMAT)
+        return err_set(err, ERR_CORRUPT,
+                       "the state store has format %u, but this katena reads format %u; remove data.mdb and "
+                       "checkpoint beside it, and they are made again from the block log",
+                       format, BLOCKSTORE_FORMAT);
+    return 0;
+}
+
+static int open_existing(struct blockstore *store, bool *found, struct err *err)
+{
+    MDB_txn *txn;
+    *found = true;
+    int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
+    if (rc)
+        return lmdb_error(err, rc, "read the state store");
+    rc = open_dbs(store, txn, false);
+    if (rc == MDB_NOTFOUND)
+        *found = false;
+    else
+        rc = rc ? lmdb_error(err, rc, "open the state store") : check_format(store, txn, err);
+    /* Handles opened in a read transaction stay when it is committed. */
+    if (!rc)
+        mdb_txn_commit(txn);
+    else
+        mdb_txn_abort(txn);
+    return *found ? rc : 0;
+}
+
+static int create_dbs(struct blockstore *store, struct err *err)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(store->env, NULL, 0, &txn);
+    if (rc)
+        return lmdb_error(err, rc, "write to the state store");
+    uint8_t format[4];
+    bytes_put32(format, BLOCKSTORE_FORMAT);
+    MDB_val key = lmdb_val("format", 6), value = lmdb_val(format, sizeof(format));
+    rc = open_dbs(store, txn, true);
+    if (!rc)
+        rc = mdb_put(txn, store->dbs.meta, &key, &value, 0);
+    if (rc) {
+        mdb_txn_abort(txn);
+        return lmdb_error(err, rc, "write to the state store");
+    }
+    rc = mdb_txn_commit(txn);
+    return rc ? lmdb_error(err, rc, "write to the state store") : 0;
+}
+
+int lmdb_open(struct blockstore *store, struct err *err)
+{
+    bool read_only = store->options.read_only;
+    int rc = mdb_env_create(&store->env);
+    if (rc)
+        return lmdb_error(err, rc, "make an environment");
+    mdb_env_set_maxdbs(store->env, 16);
+    mdb_env_set_maxreaders(store->env, READERS_MAX);
+    mdb_env_set_mapsize(store->env, MAP_SIZE);
+    rc = mdb_env_open(store->env, store->dir,
+                      MDB_NOTLS | MDB_NORDAHEAD | (read_only ? MDB_RDONLY : MDB_NOSYNC), 0600);
+    if (rc == EROFS && read_only)
+        rc = mdb_env_open(store->env, store->dir, MDB_NOTLS | MDB_RDONLY | MDB_NOLOCK, 0600);
+    if (rc == ENOENT)
+        return err_set(err, ERR_NOT_FOUND, "there is no chain in %s", store->dir);
+    if (rc)
+        return lmdb_error(err, rc, "open the state store");
+    int dead;
+    if (!read_only)
+        mdb_reader_check(store->env, &dead);
+    bool found;
+    rc = open_existing(store, &found, err);
+    if (!rc && !found)
+        rc = read_only ? err_set(err, ERR_NOT_FOUND, "there is no chain in %s yet", store->dir)
+                       : create_dbs(store, err);
+    return rc;
+}
+
+void lmdb_close(struct blockstore *store)
+{
+    if (store->env)
+        mdb_env_close(store->env);
+    store->env = NULL;
+}
+
+int lmdb_head_get(struct blockstore *store, MDB_txn *txn, struct lmdb_head *out, struct err *err)
+{
+    MDB_val key = lmdb_val("head", 4), value;
+    int rc = mdb_get(txn, store->dbs.meta, &key, &value);
+    if (rc == MDB_NOTFOUND)
+        return ERR_NOT_FOUND;
+    if (rc || value.mv_size != 16)
+        return lmdb_error(err, rc ? rc : MDB_CORRUPTED, "read the head");
+    const uint8_t *p = value.mv_data;
+    out->height = bytes_get64(p);
+    out->end = (struct blocklog_pos){bytes_get32(p + 8), bytes_get32(p + 12)};
+    return 0;
+}
+
+int lmdb_block_get(struct blockstore *store, MDB_txn *txn, uint64_t height, struct lmdb_block *out,
+                   struct err *err)
+{
+    uint8_t height_be[8];
+    bytes_put64_be(height_be, height);
+    MDB_val key = lmdb_val(height_be, 8), value;
+    int rc = mdb_get(txn, store->dbs.blocks, &key, &value);
+    if (rc == MDB_NOTFOUND)
+        return err_set(err, ERR_NOT_FOUND, "there is no block %llu", (unsigned long long)height);
+    if (rc || value.mv_size != LMDB_BLOCK_SIZE)
+        return lmdb_error(err, rc ? rc : MDB_CORRUPTED, "read a block's header");
+    const uint8_t *p = value.mv_data;
+    out->pos = (struct blocklog_pos){bytes_get32(p), bytes_get32(p + 4)};
+    memcpy(out->hash, p + 8, HASH_SIZE);
+    memcpy(out->header, p + 8 + HASH_SIZE, BLOCK_HEADER_SIZE);
+    return 0;
+}
