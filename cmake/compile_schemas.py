@@ -159,7 +159,7 @@ class Tables:
 
     def emit_message(self, message):
         rows = [self.field(message, field) for field in message.fields]
-        fields = index = members = "NULL"
+        fields = index = members = numbers = "NULL"
         listed = list(self.members(message))
         if rows:
             fields = f"fields_{message.symbol}"
@@ -170,13 +170,16 @@ class Tables:
             self.late.append(f"static const struct schema_member {members}[] = {{")
             self.late += [f"    {{{literal(name)}, {len(name)}, {ref}}}," for name, ref in listed]
             order = sorted(range(len(listed)), key=lambda i: (len(listed[i][0]), listed[i][0].encode()))
+            numbers = f"numbers_{message.symbol}"
+            by_number = sorted(range(len(rows)), key=lambda i: message.fields[i].get("number", 0))
+            self.out.append(f"static const uint8_t {numbers}[] = {{{', '.join(map(str, by_number))}}};")
             self.late += ["};", f"static const uint8_t {index}[] = {{{', '.join(map(str, order))}}};"]
         group = message.group
         self.late.append(
             f"static const struct schema_message {message.symbol} = {{\n"
             f"    .name = {literal(message.name)},\n"
             f"    .description = {literal(self.descriptions['messages'].get(message.short, ''))},\n"
-            f"    .fields = {fields}, .field_count = {len(rows)}, .members = {members}, "
+            f"    .fields = {fields}, .field_count = {len(rows)}, .numbers = {numbers}, .members = {members}, "
             f".member_count = {len(listed)}, .index = {index}, .atomic = {boolean(message.atomic)},\n"
             f"    .group = {literal(group['group'] if message.is_kind else None)}, "
             f".version = {literal(group['version'] if message.is_kind else None)}, "

@@ -30,13 +30,16 @@ const struct schema_field *schema_field_by_name(const struct schema_message *mes
 
 const struct schema_field *schema_field_by_number(const struct schema_message *message, unsigned number)
 {
-    /* Fields are mostly declared in the order of their numbers, without gaps. */
-    if (number == 0)
-        return NULL;
-    if (number <= message->field_count && message->fields[number - 1].number == number)
-        return &message->fields[number - 1];
-    for (size_t i = 0; i < message->field_count; i++)
-        if (message->fields[i].number == number)
-            return &message->fields[i];
+    size_t low = 0, high = message->field_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        const struct schema_field *field = &message->fields[message->numbers[middle]];
+        if (field->number == number)
+            return number ? field : NULL;
+        if (number < field->number)
+            high = middle;
+        else
+            low = middle + 1;
+    }
     return NULL;
 }

@@ -74,6 +74,7 @@ struct schema_message {
     const char *description;
     const struct schema_field *fields; /* sorted as declared */
     size_t field_count;
+    const uint8_t *numbers;              /* fields in the order of their protobuf numbers */
     const struct schema_member *members; /* in the order in which JSON shows them */
     size_t member_count;
     const uint8_t *index; /* members sorted by length and bytes of their names */

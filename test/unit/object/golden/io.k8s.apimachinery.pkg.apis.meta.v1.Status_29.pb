@@ -1,0 +1,4 @@
+
+
+aahegjeaiieeecf ü·³ºidjgedbfag"iggcjhe*
+debdajhid(V2fidjj-ii0èºÔÃ
