@@ -11,7 +11,8 @@
  * them when no block is on its way to the disk. A caller that collects submissions while a block is
  * being written, and ticks after each CONSENSUS_PERSISTED and whenever its queue is drained, gets group
  * commit without a timer. An included transaction is answered by the update of CONSENSUS_PERSISTED, never
- * before; a rejected one at once.
+ * before. One that is rejected for what another transaction of the same block did is answered with that
+ * block, so that who is told "already exists" can see what exists; all others that are rejected, at once.
  *
  * When a CONSENSUS_PERSISTED event comes in, a new snapshot of the store must show the block's state.
  *
@@ -55,7 +56,7 @@ enum consensus_event_type {
     /* That block could not be written: it is dropped, the head stays, its transactions are answered with
      * ERR_UNAVAILABLE: height */
     CONSENSUS_PERSIST_FAILED,
-    CONSENSUS_RECEIVED,  /* a block of another node: block */
+    CONSENSUS_RECEIVED, /* a block of another node: block */
 };
 
 struct consensus_event {

@@ -60,6 +60,9 @@ int state_view_get(struct state_view *view, const struct resource_key *key, stru
 /* The sum of the claims on a node at this point of the block. */
 int state_view_claimed(struct state_view *view, const char *node, struct tx_claim *out, struct err *err);
 
+/* Whether the chain has a transaction already (false when the store keeps no index of them). */
+bool state_view_has_tx(struct state_view *view, const uint8_t tx_id[TX_ID_SIZE]);
+
 /* Applies a transaction that the validator has accepted at this point. The transaction must outlive the view.
  */
 int state_view_apply(struct state_view *view, const struct tx *tx, struct err *err);

@@ -155,6 +155,11 @@ int state_view_claimed(struct state_view *view, const char *node, struct tx_clai
     return 0;
 }
 
+bool state_view_has_tx(struct state_view *view, const uint8_t tx_id[TX_ID_SIZE])
+{
+    return view->ops->has_tx && view->ops->has_tx(view->snapshot, tx_id);
+}
+
 /* A node's own claim says what it has, not what is taken of it. */
 static bool claims(const struct state_object *object)
 {

@@ -29,12 +29,14 @@ struct rbac_attributes {
 
 /* True when some binding grants it; members of system:masters are always allowed. reason (may be NULL)
  * gets Kubernetes' words, e.g. `RBAC: allowed by ClusterRoleBinding "x" of ClusterRole "y" to User "z"`. */
-bool rbac_allows(const struct rbac_policy *policy, const struct rbac_attributes *attributes, struct buf *reason);
+bool rbac_allows(const struct rbac_policy *policy, const struct rbac_attributes *attributes,
+                 struct buf *reason);
 
 /* The rules that apply to a user in a namespace, as the `status` of a SelfSubjectRulesReview: calls fn per
  * rule with the rule's JSON text. */
 typedef void (*rbac_rule_fn)(void *arg, const char *rule_json);
-void rbac_rules_for(const struct rbac_policy *policy, const struct rbac_attributes *who, rbac_rule_fn fn, void *arg);
+void rbac_rules_for(const struct rbac_policy *policy, const struct rbac_attributes *who, rbac_rule_fn fn,
+                    void *arg);
 
 struct rbac_policy *rbac_policy_retain(struct rbac_policy *policy);
 void rbac_policy_release(struct rbac_policy *policy);
