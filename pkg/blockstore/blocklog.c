@@ -114,6 +114,15 @@ static int record_load(const struct segment *segment, uint64_t offset, struct fr
     return frame_check(bytes, segment, out->data, out->len);
 }
 
+static int missing_segment(uint32_t number, struct err *err)
+{
+    return err_set(
+        err, ERR_CORRUPT,
+        "segment %u of the block log is missing: restore this data directory from a backup, or let the "
+        "node join anew",
+        number);
+}
+
 /* Looks for a whole record with a number beyond seq behind offset. Such a one means that what stands at
  * offset was not torn by a crash but damaged later. */
 static int find_later(const struct segment *segment, uint64_t offset, uint64_t seq, bool *found,
@@ -170,6 +179,8 @@ static int settle_tail(struct blocklog *log, struct segment *segment, uint64_t o
     for (uint32_t n = segment->number + 1; !rc && !later && n <= highest; n++) {
         struct segment next;
         rc = segment_open(&next, log->dir_fd, n, false, err);
+        if (rc == ERR_NOT_FOUND)
+            rc = missing_segment(n, err);
         if (rc < 0)
             break;
         rc = find_later(&next, BLOCKLOG_HEADER_SIZE, next_seq, &later, err);
@@ -253,11 +264,7 @@ int blocklog_recover(struct blocklog *log, struct blocklog_pos from, uint64_t ne
         struct segment segment;
         int rc = segment_open(&segment, log->dir_fd, number, !log->read_only, err);
         if (rc == ERR_NOT_FOUND)
-            return err_set(
-                err, ERR_CORRUPT,
-                "segment %u of the block log is missing: restore this data directory from a backup, or let "
-                "the node join anew",
-                number);
+            return missing_segment(number, err);
         if (rc < 0)
             return rc;
         bool more = false;
