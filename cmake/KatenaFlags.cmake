@@ -22,3 +22,8 @@ endif()
 if(KATENA_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
+
+# Assertions stay in every build: a bug ends the process rather than damaging the chain.
+foreach(kind RELEASE RELWITHDEBINFO MINSIZEREL)
+  string(REPLACE "-DNDEBUG" "" CMAKE_C_FLAGS_${kind} "${CMAKE_C_FLAGS_${kind}}")
+endforeach()
