@@ -433,7 +433,7 @@ int blocklog_read(struct blocklog *log, struct blocklog_pos pos, uint64_t seq, s
                   struct err *err)
 {
     pthread_mutex_lock(&log->read_lock);
-    struct segment *segment;
+    struct segment *segment = NULL;
     int rc = cached_segment(log, pos.segment, &segment, err);
     struct frame frame;
     if (!rc) {

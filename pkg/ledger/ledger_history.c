@@ -81,7 +81,7 @@ static int version_of(struct history *history, const uint8_t tx_id[TX_ID_SIZE],
 {
     uint64_t height;
     uint32_t tx_index;
-    const struct block *block;
+    const struct block *block = NULL;
     int rc = blockstore_height_of_tx(history->ledger->store, tx_id, &height, &tx_index, err);
     if (!rc)
         rc = load_block(history, height, &block, err);
