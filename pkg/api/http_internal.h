@@ -79,6 +79,7 @@ struct http_request {
     char content_type[128];
     struct err err; /* set: the request fails, whatever its body */
     int status;     /* of the answer, for the metrics */
+    bool counted;   /* in http->active */
 
     atomic_int meeting;
     struct api_request api;
@@ -112,6 +113,7 @@ struct api_http {
     struct metrics metrics;
     int listen_fd;
     atomic_bool stopping;
+    atomic_uint active;  /* requests being worked on, without the streams */
     atomic_uint waiting; /* suspended requests, jobs and upgraded connections */
 
     pthread_mutex_t lock;
@@ -144,6 +146,9 @@ enum MHD_Result http_reply(struct http_request *request, int status, const char 
 enum MHD_Result http_reply_err(struct http_request *request);
 /* Queues a response of libmicrohttpd with the headers that all answers have, and releases it. */
 enum MHD_Result http_queue(struct http_request *request, int status, struct MHD_Response *response);
+
+/* The request has become a stream: it no longer counts as active. */
+void http_request_streams(struct http_request *request);
 
 const char *http_header(struct http_request *request, const char *name);
 const char *http_argument(struct http_request *request, const char *name);

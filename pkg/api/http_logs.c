@@ -47,6 +47,7 @@ enum MHD_Result http_logs_reply(struct http_request *request, int fd)
     int flags = fcntl(fd, F_GETFL);
     if (flags >= 0)
         fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    http_request_streams(request);
     http_stream_open(&log->stream, request, 0);
     struct MHD_Response *stream =
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, HTTP_BLOCK_SIZE, read_log, log, log_free);

@@ -65,6 +65,13 @@ enum MHD_Result http_queue(struct http_request *request, int status, struct MHD_
     return queued;
 }
 
+void http_request_streams(struct http_request *request)
+{
+    if (request->counted)
+        atomic_fetch_sub(&request->http->active, 1);
+    request->counted = false;
+}
+
 enum MHD_Result http_reply(struct http_request *request, int status, const char *content_type,
                            struct buf *body)
 {
@@ -275,6 +282,8 @@ static struct http_request *request_new(struct api_http *http, struct MHD_Connec
     request->mhd = mhd;
     request->method = method;
     request->started_us = clock_mono_us();
+    request->counted = true;
+    atomic_fetch_add(&http->active, 1);
     atomic_init(&request->meeting, HTTP_RUNNING);
     route_parse(&request->route, url);
     query_init(&request->query);
@@ -360,6 +369,7 @@ void http_completed(void *cls, struct MHD_Connection *mhd, void **request_cls,
     unsigned verb = resource ? (unsigned)request->verb : METRICS_VERBS - 1;
     int64_t duration_us = verb == API_WATCH ? -1 : clock_mono_us() - request->started_us;
     metrics_count(&http->metrics, verb, request->status, duration_us);
+    http_request_streams(request);
     if (request->job)
         http_pod_free(request->job);
     api_response_free(request->response);

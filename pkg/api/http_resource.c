@@ -174,6 +174,9 @@ static enum MHD_Result answer(struct http_request *request)
 static enum MHD_Result call(struct http_request *request)
 {
     atomic_store(&request->meeting, HTTP_RUNNING);
+    /* With nobody else to serve, this thread makes the block itself: a hand-over to another processor and
+     * back costs more than the block (shared by all writers as soon as there are several). */
+    request->api.may_block = atomic_load(&request->http->active) == 1;
     api_handle(request->http->server, &request->api, on_done, request);
     return http_meet_wait(request) ? answer(request) : MHD_YES;
 }

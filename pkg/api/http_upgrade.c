@@ -169,6 +169,7 @@ enum MHD_Result http_upgrade_reply(struct http_request *request, const struct ht
         err_set(&request->err, ERR_INTERNAL, "the connection cannot be upgraded");
         return http_reply_err(request);
     }
+    http_request_streams(request);
     add_headers(request, response, upgrade);
     request->status = MHD_HTTP_SWITCHING_PROTOCOLS;
     enum MHD_Result queued = MHD_queue_response(request->mhd, MHD_HTTP_SWITCHING_PROTOCOLS, response);

@@ -86,6 +86,7 @@ enum MHD_Result http_watch_reply(struct http_request *request, struct api_respon
     watch->watch = response->watch;
     response->watch = NULL;
     watch->represent = request->represent;
+    http_request_streams(request);
     http_stream_open(&watch->stream, request, clock_mono_us() + timeout_s * 1000000);
     api_watch_on_ready(watch->watch, wake, watch);
     struct MHD_Response *stream =
