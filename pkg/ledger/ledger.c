@@ -312,7 +312,10 @@ int ledger_open(struct ledger **out, const struct ledger_options *options, struc
     pthread_cond_init(&ledger->wake, NULL);
     pthread_rwlock_init(&ledger->subscribers_lock, NULL);
     mem_auto char *dir = mem_printf("%s/chain", options->data_dir);
-    struct blockstore_options store_options = {.dir = dir, .retention_us = options->retention_us};
+    struct blockstore_options store_options = {.dir = dir,
+                                               .retention_us = options->retention_us,
+                                               .checkpoint_us = options->checkpoint_us,
+                                               .first_segment = options->first_segment};
     int rc = make_dir(options->data_dir, err);
     if (!rc)
         rc = blockstore_open(&ledger->store, &store_options, err);

@@ -18,7 +18,9 @@ struct ledger;
 
 struct ledger_options {
     const char *data_dir;
-    uint64_t retention_us; /* bodies and watch history older than this are pruned; 0: a default */
+    uint64_t retention_us;  /* bodies and watch history older than this are pruned; 0: a default */
+    uint32_t first_segment; /* bytes of the block log's first file; 0: a default (tests take less) */
+    uint64_t checkpoint_us; /* see blockstore/blockstore.h; 0: a default */
 };
 
 /* Opens the chain in data_dir, or makes a new one (genesis, node key) when there is none. Recovery from a
