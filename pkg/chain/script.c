@@ -94,6 +94,14 @@ static void run_sha256(struct machine *m)
     push(m, hash, HASH_SIZE);
 }
 
+static void run_swap(struct machine *m)
+{
+    struct item b = pop(m);
+    struct item a = pop(m);
+    push(m, b.bytes, b.len);
+    push(m, a.bytes, a.len);
+}
+
 static void run_plain(struct machine *m, enum script_op op)
 {
     struct item b = pop(m);
@@ -140,6 +148,7 @@ static bool instruction_get(struct wire_reader *in, struct instruction *out)
     case SCRIPT_AND:
     case SCRIPT_OR:
     case SCRIPT_NOT:
+    case SCRIPT_SWAP:
         break;
     default:
         return false;
@@ -164,6 +173,9 @@ static void instruction_run(struct machine *m, const struct instruction *i)
         break;
     case SCRIPT_SHA256:
         run_sha256(m);
+        break;
+    case SCRIPT_SWAP:
+        run_swap(m);
         break;
     default:
         run_plain(m, i->op);

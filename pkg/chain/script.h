@@ -15,6 +15,7 @@
  *   SCRIPT_EQUAL         a b -> bool
  *   SCRIPT_AND, _OR      a b -> bool
  *   SCRIPT_NOT           a -> bool
+ *   SCRIPT_SWAP          a b -> b a
  */
 #ifndef KATENA_CHAIN_SCRIPT_H
 #define KATENA_CHAIN_SCRIPT_H
@@ -40,6 +41,7 @@ enum script_op {
     SCRIPT_AND = 0x30,
     SCRIPT_OR = 0x31,
     SCRIPT_NOT = 0x32,
+    SCRIPT_SWAP = 0x40,
 };
 
 /* What a script can see of its surroundings. */

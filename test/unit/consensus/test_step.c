@@ -3,15 +3,15 @@
 
 #include "chain_fixture.h"
 
-#define CONFIG_MAP(name) chain_fixture_key_of("configmaps", "default", name)
+#define CONFIG_MAP(name) tx_fixture_key_of("configmaps", "default", name)
 
 static int setup(void **state)
 {
     static struct chain_fixture f;
     chain_fixture_begin(&f);
     *state = &f;
-    struct resource_key ns = chain_fixture_key_of("namespaces", "", "default");
-    struct consensus_answer answer = chain_fixture_run(&f, chain_fixture_create(&f, ns, "{}"), NULL);
+    struct resource_key ns = tx_fixture_key_of("namespaces", "", "default");
+    struct consensus_answer answer = chain_fixture_run(&f, tx_fixture_create(&f.tx, ns, "{}"), NULL);
     assert_int_equal(answer.code, 0);
     return 0;
 }
@@ -25,13 +25,13 @@ static int teardown(void **state)
 static void test_create_is_included(void **state)
 {
     struct chain_fixture *f = *state;
-    struct tx *tx = chain_fixture_create(f, CONFIG_MAP("a"), "{\"a\":1}");
+    struct tx *tx = tx_fixture_create(&f->tx, CONFIG_MAP("a"), "{\"a\":1}");
     uint8_t id[TX_ID_SIZE];
     memcpy(id, tx->id, sizeof(id));
     struct consensus_answer answer = chain_fixture_run(f, tx, NULL);
     assert_int_equal(answer.code, 0);
     assert_int_equal(answer.height, 2);
-    assert_int_equal(answer.rv, (uint64_t)f->now_us * 1024);
+    assert_int_equal(answer.rv, (uint64_t)f->tx.now_us * 1024);
     assert_memory_equal(answer.tx_id, id, sizeof(id));
 
     struct state_snapshot *snapshot = state_mem_ops()->snapshot_begin(f->store);
@@ -48,7 +48,7 @@ static void test_no_answer_before_persisted(void **state)
 {
     struct chain_fixture *f = *state;
     struct consensus_update update;
-    chain_fixture_submit(f, chain_fixture_create(f, CONFIG_MAP("a"), "{}"), f, &update);
+    chain_fixture_submit(f, tx_fixture_create(&f->tx, CONFIG_MAP("a"), "{}"), f, &update);
     assert_int_equal(update.answer_count, 0);
     assert_int_equal(chain_fixture_tick(f, &update, NULL), 0);
     assert_non_null(update.persist);
@@ -57,7 +57,7 @@ static void test_no_answer_before_persisted(void **state)
 
     /* What comes meanwhile waits: ticks make no second block. */
     const struct consensus_persist *persist = update.persist;
-    chain_fixture_submit(f, chain_fixture_create(f, CONFIG_MAP("b"), "{}"), f, &update);
+    chain_fixture_submit(f, tx_fixture_create(&f->tx, CONFIG_MAP("b"), "{}"), f, &update);
     assert_int_equal(chain_fixture_tick(f, &update, NULL), 0);
     assert_null(update.persist);
     assert_int_equal(consensus_pending(f->consensus), 1);
@@ -72,22 +72,22 @@ static void test_stale_and_strict(void **state)
 {
     struct chain_fixture *f = *state;
     struct consensus_answer created =
-        chain_fixture_run(f, chain_fixture_create(f, CONFIG_MAP("a"), "{\"v\":1}"), NULL);
-    struct tx *first = chain_fixture_update(f, CONFIG_MAP("a"), created.tx_id, "{\"v\":2}");
+        chain_fixture_run(f, tx_fixture_create(&f->tx, CONFIG_MAP("a"), "{\"v\":1}"), NULL);
+    struct tx *first = tx_fixture_update(&f->tx, CONFIG_MAP("a"), created.tx_id, "{\"v\":2}");
     assert_int_equal(chain_fixture_run(f, first, NULL).code, 0);
 
     char message[ERR_MESSAGE_MAX];
-    struct tx *second = chain_fixture_update(f, CONFIG_MAP("a"), created.tx_id, "{\"v\":3}");
+    struct tx *second = tx_fixture_update(&f->tx, CONFIG_MAP("a"), created.tx_id, "{\"v\":3}");
     assert_int_equal(chain_fixture_run(f, second, message).code, ERR_STALE);
     assert_string_equal(
         message, "Operation cannot be fulfilled on configmaps \"a\": the object has been modified; please "
                  "apply your changes to the latest version and try again");
 
-    struct tx *strict = chain_fixture_tx(f, "update");
+    struct tx *strict = tx_fixture_new(&f->tx, "update");
     strict->strict = true;
-    chain_fixture_input(strict, TX_INPUT_DIRECT, CONFIG_MAP("a"), created.tx_id);
-    chain_fixture_put(strict, CONFIG_MAP("a"), "{\"v\":4}");
-    chain_fixture_sign(f, strict);
+    tx_fixture_input(strict, TX_INPUT_DIRECT, CONFIG_MAP("a"), created.tx_id);
+    tx_fixture_put(strict, CONFIG_MAP("a"), "{\"v\":4}");
+    tx_fixture_sign(&f->tx, strict);
     assert_int_equal(chain_fixture_run(f, strict, NULL).code, ERR_CONFLICT);
 }
 
@@ -96,8 +96,8 @@ static void test_rejection_is_answered_with_its_block(void **state)
     struct chain_fixture *f = *state;
     struct consensus_update update;
     int tokens[2];
-    chain_fixture_submit(f, chain_fixture_create(f, CONFIG_MAP("a"), "{\"by\":1}"), &tokens[0], &update);
-    chain_fixture_submit(f, chain_fixture_create(f, CONFIG_MAP("a"), "{\"by\":2}"), &tokens[1], &update);
+    chain_fixture_submit(f, tx_fixture_create(&f->tx, CONFIG_MAP("a"), "{\"by\":1}"), &tokens[0], &update);
+    chain_fixture_submit(f, tx_fixture_create(&f->tx, CONFIG_MAP("a"), "{\"by\":2}"), &tokens[1], &update);
     assert_int_equal(chain_fixture_tick(f, &update, NULL), 0);
     assert_int_equal(update.answer_count, 0);
     assert_int_equal(update.persist->block->header.tx_count, 1);
@@ -114,7 +114,7 @@ static void test_all_rejected_makes_no_block(void **state)
 {
     struct chain_fixture *f = *state;
     char message[ERR_MESSAGE_MAX];
-    struct tx *tx = chain_fixture_create(f, chain_fixture_key_of("pods", "nowhere", "p"), "{}");
+    struct tx *tx = tx_fixture_create(&f->tx, tx_fixture_key_of("pods", "nowhere", "p"), "{}");
     assert_int_equal(chain_fixture_run(f, tx, message).code, ERR_NOT_FOUND);
     assert_string_equal(message, "namespaces \"nowhere\" not found");
     assert_int_equal(consensus_head(f->consensus)->height, 1);
@@ -124,9 +124,9 @@ static void test_create_update_delete_in_one_block(void **state)
 {
     struct chain_fixture *f = *state;
     struct consensus_update update;
-    struct tx *create = chain_fixture_create(f, CONFIG_MAP("a"), "{\"v\":1}");
-    struct tx *change = chain_fixture_update(f, CONFIG_MAP("a"), create->id, "{\"v\":2}");
-    struct tx *drop = chain_fixture_delete(f, CONFIG_MAP("a"), change->id);
+    struct tx *create = tx_fixture_create(&f->tx, CONFIG_MAP("a"), "{\"v\":1}");
+    struct tx *change = tx_fixture_update(&f->tx, CONFIG_MAP("a"), create->id, "{\"v\":2}");
+    struct tx *drop = tx_fixture_delete(&f->tx, CONFIG_MAP("a"), change->id);
     chain_fixture_submit(f, drop, NULL, &update);
     chain_fixture_submit(f, change, NULL, &update);
     chain_fixture_submit(f, create, NULL, &update);
@@ -138,7 +138,7 @@ static void test_create_update_delete_in_one_block(void **state)
     assert_memory_equal(s->changes[1].old.content, "{\"v\":1}", 7);
     assert_int_equal(s->changes[2].type, STATE_DELETED);
     assert_memory_equal(s->changes[2].object.content, "{\"v\":2}", 7);
-    assert_int_equal(s->changes[2].object.rv, block_rv(f->now_us, 2));
+    assert_int_equal(s->changes[2].object.rv, block_rv(f->tx.now_us, 2));
     /* Nothing is left of it in the state hash: only the namespace's element, as before. */
     uint8_t digest[HASH_SIZE];
     lthash_digest(digest, s->hash);
@@ -153,9 +153,9 @@ static void test_time_never_runs_backwards(void **state)
 {
     struct chain_fixture *f = *state;
     int64_t before = consensus_head(f->consensus)->time_us;
-    f->now_us -= 10000000;
+    f->tx.now_us -= 10000000;
     struct consensus_answer answer =
-        chain_fixture_run(f, chain_fixture_create(f, CONFIG_MAP("a"), "{}"), NULL);
+        chain_fixture_run(f, tx_fixture_create(&f->tx, CONFIG_MAP("a"), "{}"), NULL);
     assert_int_equal(answer.code, 0);
     assert_int_equal(consensus_head(f->consensus)->time_us, before + 1);
     assert_true(answer.rv > block_rv(before, 1023));
@@ -165,20 +165,20 @@ static void test_persist_failure_drops_the_block(void **state)
 {
     struct chain_fixture *f = *state;
     struct consensus_update update;
-    chain_fixture_submit(f, chain_fixture_create(f, CONFIG_MAP("a"), "{}"), f, &update);
+    chain_fixture_submit(f, tx_fixture_create(&f->tx, CONFIG_MAP("a"), "{}"), f, &update);
     assert_int_equal(chain_fixture_tick(f, &update, NULL), 0);
     struct consensus_event event = {.type = CONSENSUS_PERSIST_FAILED, .height = 2};
     assert_int_equal(consensus_step(f->consensus, &event, &update, NULL), 0);
     assert_int_equal(update.answer_count, 1);
     assert_int_equal(update.answers[0].code, ERR_UNAVAILABLE);
     assert_int_equal(consensus_head(f->consensus)->height, 1);
-    assert_int_equal(chain_fixture_run(f, chain_fixture_create(f, CONFIG_MAP("a"), "{}"), NULL).code, 0);
+    assert_int_equal(chain_fixture_run(f, tx_fixture_create(&f->tx, CONFIG_MAP("a"), "{}"), NULL).code, 0);
 }
 
 static void test_same_transaction_twice(void **state)
 {
     struct chain_fixture *f = *state;
-    struct tx *tx = chain_fixture_create(f, CONFIG_MAP("a"), "{}");
+    struct tx *tx = tx_fixture_create(&f->tx, CONFIG_MAP("a"), "{}");
     struct tx *again[2];
     for (int i = 0; i < 2; i++)
         assert_int_equal(tx_decode(&again[i], tx->encoded, tx->encoded_len, NULL), 0);
@@ -192,7 +192,7 @@ static void test_same_transaction_twice(void **state)
     chain_fixture_persist(f, persist, &update);
     /* Once its object is deleted again, a repetition must not bring it back. */
     struct consensus_answer gone =
-        chain_fixture_run(f, chain_fixture_delete(f, CONFIG_MAP("a"), update.answers[0].tx_id), NULL);
+        chain_fixture_run(f, tx_fixture_delete(&f->tx, CONFIG_MAP("a"), update.answers[0].tx_id), NULL);
     assert_int_equal(gone.code, 0);
     assert_int_equal(chain_fixture_run(f, again[1], NULL).code, ERR_CONFLICT);
 }
@@ -202,13 +202,13 @@ static void test_received_block_is_checked_and_answers(void **state)
     struct chain_fixture *f = *state;
     struct chain_fixture other;
     chain_fixture_begin(&other);
-    struct resource_key ns = chain_fixture_key_of("namespaces", "", "default");
-    other.now_us = f->now_us - 1000;
-    struct consensus_answer answer = chain_fixture_run(&other, chain_fixture_create(&other, ns, "{}"), NULL);
+    struct resource_key ns = tx_fixture_key_of("namespaces", "", "default");
+    other.tx.now_us = f->tx.now_us - 1000;
+    struct consensus_answer answer = chain_fixture_run(&other, tx_fixture_create(&other.tx, ns, "{}"), NULL);
     assert_int_equal(answer.code, 0);
     assert_memory_equal(consensus_head(f->consensus)->hash, consensus_head(other.consensus)->hash, HASH_SIZE);
 
-    struct tx *tx = chain_fixture_create(f, CONFIG_MAP("a"), "{}");
+    struct tx *tx = tx_fixture_create(&f->tx, CONFIG_MAP("a"), "{}");
     struct tx *copy;
     assert_int_equal(tx_decode(&copy, tx->encoded, tx->encoded_len, NULL), 0);
     struct consensus_update update;
@@ -218,7 +218,7 @@ static void test_received_block_is_checked_and_answers(void **state)
     assert_int_equal(chain_fixture_tick(&other, &made, NULL), 0);
 
     struct consensus_event event = {
-        .type = CONSENSUS_RECEIVED, .now_us = f->now_us, .block = made.persist->block};
+        .type = CONSENSUS_RECEIVED, .now_us = f->tx.now_us, .block = made.persist->block};
     assert_int_equal(consensus_step(f->consensus, &event, &update, NULL), 0);
     assert_non_null(update.persist);
     const struct consensus_persist *persist = update.persist;
@@ -238,7 +238,7 @@ static void test_wrong_state_hash_is_refused_at_start(void **state)
     struct lthash empty;
     lthash_init(&empty);
     struct consensus_options options = {
-        .genesis = &f->genesis->header,
+        .genesis = &f->tx.genesis->header,
         .head = consensus_head(f->consensus),
         .state_hash = &empty,
         .store_ops = state_mem_ops(),
