@@ -37,7 +37,7 @@ struct event_recorder {
     pthread_cond_t idle;  /* everything is written */
     struct event_item *first, **last;
     size_t queued; /* with the one that is being written */
-    bool stopping;
+    bool started, stopping;
 };
 
 static void item_free(struct event_item *item)
@@ -135,25 +135,32 @@ static void *event_thread(void *arg)
     return NULL;
 }
 
+/* The thread and its memory are made by the first event: most recorders of an idle node never have one. The
+ * lock is held. */
+static void event_start(struct event_recorder *r)
+{
+    r->fold = event_fold_new();
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 256 * 1024);
+    if (pthread_create(&r->thread, &attr, event_thread, r)) {
+        log_error(r->component, "cannot start the event thread");
+        abort();
+    }
+    pthread_attr_destroy(&attr);
+    r->started = true;
+}
+
 struct event_recorder *event_recorder_new(struct client *client, const char *component, const char *host)
 {
     struct event_recorder *r = mem_zalloc(sizeof(*r));
     r->client = client;
     r->component = mem_strdup(component);
     r->host = mem_strdup(host);
-    r->fold = event_fold_new();
     r->last = &r->first;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->wake, NULL);
     pthread_cond_init(&r->idle, NULL);
-    pthread_attr_t attr;
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, 256 * 1024);
-    if (pthread_create(&r->thread, &attr, event_thread, r)) {
-        log_error(component, "cannot start the event thread");
-        abort();
-    }
-    pthread_attr_destroy(&attr);
     return r;
 }
 
@@ -165,7 +172,8 @@ void event_recorder_free(struct event_recorder *r)
     r->stopping = true;
     pthread_cond_signal(&r->wake);
     pthread_mutex_unlock(&r->lock);
-    pthread_join(r->thread, NULL);
+    if (r->started)
+        pthread_join(r->thread, NULL);
     pthread_cond_destroy(&r->wake);
     pthread_cond_destroy(&r->idle);
     pthread_mutex_destroy(&r->lock);
@@ -216,6 +224,8 @@ static void event_queue(struct event_recorder *r, json_t *involved, const char *
     pthread_mutex_lock(&r->lock);
     bool room = r->queued < EVENT_QUEUE_MAX && !r->stopping;
     if (room) {
+        if (!r->started)
+            event_start(r);
         *r->last = item;
         r->last = &item->next;
         r->queued++;

@@ -161,6 +161,21 @@ bool kube_pod_available(const json_t *pod, int64_t min_ready_us, int64_t now_us,
     return false;
 }
 
+bool kube_tolerates(const json_t *toleration, const json_t *taint)
+{
+    const char *effect = json_str_or_empty(toleration, "effect");
+    if (*effect && strcmp(effect, json_str_or_empty(taint, "effect")) != 0)
+        return false;
+    const char *key = json_str_or_empty(toleration, "key");
+    if (*key && strcmp(key, json_str_or_empty(taint, "key")) != 0)
+        return false;
+    const char *operator= json_str_or_empty(toleration, "operator");
+    if (!strcmp(operator, "Exists"))
+        return true;
+    return (!*operator|| !strcmp(operator, "Equal")) &&
+           !strcmp(json_str_or_empty(toleration, "value"), json_str_or_empty(taint, "value"));
+}
+
 static bool kube_empty(const json_t *value)
 {
     switch (value ? json_typeof(value) : JSON_NULL) {

@@ -55,6 +55,9 @@ bool kube_pod_ready(const json_t *pod);
 /* Ready for at least min_ready_us; otherwise, if time alone will do it, *due_us says when (0: never). */
 bool kube_pod_available(const json_t *pod, int64_t min_ready_us, int64_t now_us, int64_t *due_us);
 
+/* Whether a toleration covers a taint. */
+bool kube_tolerates(const json_t *toleration, const json_t *taint);
+
 /* Equal where absent, null, zero, "", false, [] and {} are the same: what omitempty makes of them. */
 bool kube_equal(const json_t *a, const json_t *b);
 
