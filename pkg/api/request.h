@@ -75,6 +75,8 @@ struct api_request {
     enum api_field_validation field_validation;
     const char *user_agent; /* the default field manager is its part before "/" */
 
+    bool may_block; /* the calling thread has nothing else to do: it may make the block itself, which
+                       saves two hand-offs between threads; done is then called before api_handle returns */
     int tries; /* kept by the verbs across retries; 0 at first */
 };
 

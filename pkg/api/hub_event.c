@@ -1,0 +1,71 @@
+/* Events: the text of a change, spliced and opened once for all who watch. */
+#include "api/hub_internal.h"
+
+#include "base/mem.h"
+
+struct hub_event *hub_event_new(struct api_server *server, const struct state_change *change, bool with_old)
+{
+    struct hub_event *event = mem_zalloc(sizeof(*event));
+    atomic_init(&event->references, 1);
+    pthread_mutex_init(&event->lock, NULL);
+    event->type = change->type;
+    event->rv = change->object.rv;
+    event->namespace = mem_strdup(change->object.key.namespace);
+    event->name = mem_strdup(change->object.key.name);
+    int rc = object_open(server, &change->object, &event->text, NULL);
+    if (!rc && with_old && change->has_old) {
+        event->has_old = true;
+        event->old_rv_offset = change->old.rv_offset;
+        rc = object_open(server, &change->old, &event->old, NULL);
+    }
+    if (rc) {
+        hub_event_release(event);
+        return NULL;
+    }
+    return event;
+}
+
+struct hub_event *hub_event_retain(struct hub_event *event)
+{
+    atomic_fetch_add_explicit(&event->references, 1, memory_order_relaxed);
+    return event;
+}
+
+void hub_event_release(struct hub_event *event)
+{
+    if (!event || atomic_fetch_sub_explicit(&event->references, 1, memory_order_acq_rel) > 1)
+        return;
+    pthread_mutex_destroy(&event->lock);
+    json_decref(event->value);
+    json_decref(event->old_value);
+    buf_free(&event->text);
+    buf_free(&event->old);
+    free(event->namespace);
+    free(event->name);
+    free(event);
+}
+
+static const json_t *parse_once(struct hub_event *event, json_t **value, const struct buf *text)
+{
+    pthread_mutex_lock(&event->lock);
+    if (!*value)
+        *value = json_loadb(buf_str(text), text->len, 0, NULL);
+    const json_t *parsed = *value;
+    pthread_mutex_unlock(&event->lock);
+    return parsed;
+}
+
+const json_t *hub_event_value(struct hub_event *event)
+{
+    return parse_once(event, &event->value, &event->text);
+}
+
+const json_t *hub_event_old_value(struct hub_event *event)
+{
+    return parse_once(event, &event->old_value, &event->old);
+}
+
+size_t hub_event_size(const struct hub_event *event)
+{
+    return sizeof(*event) + event->text.cap + event->old.cap;
+}

@@ -1,0 +1,121 @@
+/*
+ * The watch hub: from the changes of each block to the events of each watch.
+ *
+ *     ledger thread ── hub_publish ──► channel (one per kind) ── window of events ──► api_watch_next
+ *                                            │                                            ▲
+ *                                            └ wakes the watches that found nothing       │
+ *                       chain ── ledger_history ── what is older than the window ─────────┘
+ *
+ * A channel keeps events only while somebody watches its kind. Its window is complete for all positions after
+ * complete_since; a watch that stands earlier reads the gap from the chain. So the seam between a list, the
+ * history and the live events is a comparison of resourceVersions: an event is delivered exactly when it is
+ * greater than the watch's position.
+ *
+ * Locks: hub->lock guards channels, windows and the list of watches. A watch's own state belongs to the
+ * thread that reads it. event->lock guards the lazily parsed values and is taken last.
+ */
+#ifndef KATENA_API_HUB_INTERNAL_H
+#define KATENA_API_HUB_INTERNAL_H
+
+#include "api/verbs_internal.h"
+
+#define HUB_WINDOW_BYTES (4u << 20)
+#define HUB_WINDOW_EVENTS 16384
+#define HUB_BOOKMARK_US (60 * 1000 * 1000)
+
+/* One change of one object, shared by all watches: counted references, immutable but for the parsed values.
+ */
+struct hub_event {
+    atomic_uint references;
+    enum state_change_type type;
+    uint64_t rv;
+    char *namespace;
+    char *name;
+    struct buf text; /* the object after the change; of a deletion, as it was last */
+    bool has_old;
+    struct buf old; /* as it was before, when has_old */
+    uint32_t old_rv_offset;
+    pthread_mutex_t lock;
+    json_t *value, *old_value; /* parsed on demand */
+};
+
+/* NULL when the content does not open. with_old: for watches with selectors. */
+struct hub_event *hub_event_new(struct api_server *server, const struct state_change *change, bool with_old);
+struct hub_event *hub_event_retain(struct hub_event *event);
+void hub_event_release(struct hub_event *event);
+/* Borrowed from the event; NULL when it is no JSON. */
+const json_t *hub_event_value(struct hub_event *event);
+const json_t *hub_event_old_value(struct hub_event *event);
+size_t hub_event_size(const struct hub_event *event);
+
+struct hub_channel {
+    const char *group, *resource;
+    struct api_watch *watches; /* doubly linked */
+    size_t watch_count;
+    size_t selecting;          /* watches with selectors: they need the old versions */
+    uint64_t complete_since;   /* all changes after this position are in the window */
+    uint64_t old_since;        /* and after this one with their old versions */
+    struct hub_event **window; /* ring */
+    size_t cap, first, count;
+    bool touched; /* by the block that is being published */
+};
+
+struct api_hub {
+    struct api_server *server;
+    pthread_mutex_t lock;
+    pthread_cond_t woken; /* a round of wake calls has ended */
+    struct hub_channel *channels;
+    size_t channel_count;
+    uint64_t head_rv;
+    size_t window_bytes, window_events; /* over all channels */
+    int64_t bookmarked_us;
+    struct api_watch **waking; /* of the round under way */
+    size_t waking_cap;
+    bool stopping;
+};
+
+struct api_watch {
+    struct api_hub *hub; /* NULL once the hub has stopped */
+    struct hub_channel *channel;
+    struct api_watch *previous, *next;
+    const struct schema_kind *kind;
+    char *namespace, *only_name;
+    struct selector *labels, *fields;
+    bool selects; /* some selector has to look at the objects */
+
+    struct api_list *initial; /* still to be delivered as ADDED */
+    bool initial_end;         /* and then a bookmark that says so */
+    bool bookmarks;
+    uint64_t position;       /* every change up to here is delivered or none of ours */
+    struct hub_event **past; /* from the chain, in order; references */
+    size_t past_count, past_at, past_cap;
+    uint64_t past_reached; /* the position after the last of them */
+    uint64_t announced;    /* the newest position that the client knows */
+    struct hub_event *current;
+    bool current_shared; /* the event given out is current's text */
+    struct buf text;     /* the event given out, otherwise */
+    bool ended;
+
+    /* Guarded by hub->lock. */
+    void (*wake)(void *arg);
+    void *wake_arg;
+    bool armed;  /* the last _next found nothing */
+    bool waking; /* its wake is being called */
+    bool bookmark_due;
+};
+
+/* hub_window.c: the window of a channel; hub->lock is held. */
+void hub_window_push(struct api_hub *hub, struct hub_channel *channel, struct hub_event *event);
+void hub_window_clear(struct api_hub *hub, struct hub_channel *channel);
+/* The first event after position; NULL when there is none. Borrowed. */
+struct hub_event *hub_window_after(const struct hub_channel *channel, uint64_t position);
+
+/* The value of the event that the last api_watch_next gave, for in-process readers; the caller owns it. */
+json_t *api_watch_value(struct api_watch *watch, const struct api_watch_event *event);
+
+struct hub_channel *hub_channel_find(struct api_hub *hub, const char *group, const char *resource);
+void hub_attach(struct api_hub *hub, struct api_watch *watch);
+/* After this the watch is not woken any more. */
+void hub_watch_detach(struct api_watch *watch);
+
+#endif

@@ -1,0 +1,84 @@
+/* The window of recent events of a channel: a ring in the order of the chain, bounded over all channels. */
+#include "api/hub_internal.h"
+
+#include "base/mem.h"
+
+#include <assert.h>
+
+static struct hub_event *at(const struct hub_channel *channel, size_t i)
+{
+    return channel->window[(channel->first + i) % channel->cap];
+}
+
+static void drop_first(struct api_hub *hub, struct hub_channel *channel)
+{
+    struct hub_event *event = at(channel, 0);
+    channel->complete_since = event->rv;
+    if (channel->old_since < event->rv)
+        channel->old_since = event->rv;
+    hub->window_bytes -= hub_event_size(event);
+    hub->window_events--;
+    channel->first = (channel->first + 1) % channel->cap;
+    channel->count--;
+    hub_event_release(event);
+}
+
+/* The channel with the oldest event gives it up first. */
+static void drop_oldest(struct api_hub *hub)
+{
+    struct hub_channel *oldest = NULL;
+    for (size_t i = 0; i < hub->channel_count; i++) {
+        struct hub_channel *channel = &hub->channels[i];
+        if (channel->count > 0 && (!oldest || at(channel, 0)->rv < at(oldest, 0)->rv))
+            oldest = channel;
+    }
+    assert(oldest);
+    drop_first(hub, oldest);
+}
+
+static void grow(struct hub_channel *channel)
+{
+    size_t cap = channel->cap ? 2 * channel->cap : 16;
+    struct hub_event **window = mem_calloc(cap, sizeof(struct hub_event *));
+    for (size_t i = 0; i < channel->count; i++)
+        window[i] = at(channel, i);
+    free(channel->window);
+    channel->window = window;
+    channel->cap = cap;
+    channel->first = 0;
+}
+
+void hub_window_push(struct api_hub *hub, struct hub_channel *channel, struct hub_event *event)
+{
+    assert(!channel->count || at(channel, channel->count - 1)->rv < event->rv);
+    if (channel->count == channel->cap)
+        grow(channel);
+    channel->window[(channel->first + channel->count++) % channel->cap] = event;
+    hub->window_bytes += hub_event_size(event);
+    hub->window_events++;
+    while (hub->window_events > 1 &&
+           (hub->window_bytes > HUB_WINDOW_BYTES || hub->window_events > HUB_WINDOW_EVENTS))
+        drop_oldest(hub);
+}
+
+void hub_window_clear(struct api_hub *hub, struct hub_channel *channel)
+{
+    while (channel->count > 0)
+        drop_first(hub, channel);
+    free(channel->window);
+    channel->window = NULL;
+    channel->cap = channel->first = 0;
+}
+
+struct hub_event *hub_window_after(const struct hub_channel *channel, uint64_t position)
+{
+    size_t low = 0, high = channel->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (at(channel, middle)->rv > position)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low < channel->count ? at(channel, low) : NULL;
+}
