@@ -19,6 +19,7 @@
 #define BACKLOG 1024
 #define THREADS_MAX 16
 #define STOP_WAIT_MS 10000
+#define STOP_ANSWER_MS 500
 #define TLS_PRIORITIES \
     "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305"
 
@@ -197,18 +198,31 @@ static void end_upgraded(struct api_http *http)
     pthread_mutex_unlock(&http->lock);
 }
 
-/* libmicrohttpd wants every connection resumed before it is stopped: streams end when they are woken,
- * requests in the ledger's hands are answered by it, jobs and upgraded connections by their threads. */
-static bool wait_until_idle(struct api_http *http)
+static unsigned open_streams(struct api_http *http)
 {
-    for (int ms = 0; ms < STOP_WAIT_MS; ms += 2) {
+    pthread_mutex_lock(&http->lock);
+    unsigned n = http->stream_count;
+    pthread_mutex_unlock(&http->lock);
+    return n;
+}
+
+/* libmicrohttpd wants every connection resumed before it is stopped: streams end when they are woken,
+ * requests in the ledger's hands are answered by it, jobs and upgraded connections by their threads. What is
+ * left then are answers on their way, which get a moment to arrive. */
+static void wait_until_idle(struct api_http *http)
+{
+    int ms = 0;
+    for (; ms < STOP_WAIT_MS && atomic_load(&http->waiting) > 0; ms += 2) {
         http_stream_end_all(http);
         end_upgraded(http);
-        if (atomic_load(&http->waiting) == 0)
-            return true;
         usleep(2000);
     }
-    return false;
+    if (ms >= STOP_WAIT_MS)
+        log_warn("http", "stopping with %u requests unfinished", atomic_load(&http->waiting));
+    for (ms = 0; ms < STOP_ANSWER_MS && (atomic_load(&http->active) > 0 || open_streams(http) > 0); ms += 2) {
+        http_stream_end_all(http);
+        usleep(2000);
+    }
 }
 
 void api_http_stop(struct api_server *server)
@@ -216,8 +230,7 @@ void api_http_stop(struct api_server *server)
     struct api_http *http = server->http;
     atomic_store(&http->stopping, true);
     MHD_quiesce_daemon(http->daemon); /* the socket is ours again, and closed by http_free */
-    if (!wait_until_idle(http))
-        log_warn("http", "stopping with %u requests unfinished", atomic_load(&http->waiting));
+    wait_until_idle(http);
     MHD_stop_daemon(http->daemon);
     http_poller_stop(http);
     assert(!http->streams && !http->connections);
