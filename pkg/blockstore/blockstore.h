@@ -68,6 +68,11 @@ int blockstore_height_of_hash(struct blockstore *store, const uint8_t hash[HASH_
 int blockstore_height_of_tx(struct blockstore *store, const uint8_t id[TX_ID_SIZE], uint64_t *height,
                             uint32_t *index, struct err *err);
 
+/* The one transaction or block whose id begins with these hexadecimal digits. ERR_BAD_REQUEST: no digits, or
+ * several ids. */
+int blockstore_find_id(struct blockstore *store, const char *text, uint8_t out[HASH_SIZE], bool *is_block,
+                       struct err *err);
+
 /* The first block whose time is at or after time_us: the head's height + 1 when there is none. */
 int blockstore_height_at_time(struct blockstore *store, int64_t time_us, uint64_t *height, struct err *err);
 

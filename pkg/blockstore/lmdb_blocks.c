@@ -2,6 +2,8 @@
 #include "blockstore/blockstore_internal.h"
 #include "blockstore/bytes.h"
 
+#include "base/hex.h"
+
 #include <dirent.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -197,4 +199,56 @@ int blockstore_stats(struct blockstore *store, struct blockstore_stats *out, str
         checkpoint_free(&checkpoint);
     }
     return rc ? lmdb_error(err, rc, "read the state store") : 0;
+}
+
+/* Whether an id begins with so many hexadecimal digits of prefix. */
+static bool begins_with(const uint8_t *id, const uint8_t *prefix, size_t digits)
+{
+    return !memcmp(id, prefix, digits / 2) &&
+           (digits % 2 == 0 || id[digits / 2] >> 4 == prefix[digits / 2] >> 4);
+}
+
+static int find_in(MDB_txn *txn, MDB_dbi dbi, const uint8_t *prefix, size_t digits, uint8_t out[HASH_SIZE],
+                   int *matches)
+{
+    MDB_cursor *cursor;
+    MDB_val key = lmdb_val(prefix, (digits + 1) / 2), value;
+    int rc = mdb_cursor_open(txn, dbi, &cursor);
+    if (rc)
+        return rc;
+    rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    while (!rc && *matches < 2 && key.mv_size == HASH_SIZE && begins_with(key.mv_data, prefix, digits)) {
+        memcpy(out, key.mv_data, HASH_SIZE);
+        ++*matches;
+        rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+int blockstore_find_id(struct blockstore *store, const char *text, uint8_t out[HASH_SIZE], bool *is_block,
+                       struct err *err)
+{
+    size_t digits = strlen(text);
+    char padded[2 * HASH_SIZE + 1];
+    uint8_t prefix[HASH_SIZE];
+    memset(padded, '0', sizeof(padded) - 1);
+    padded[sizeof(padded) - 1] = '\0';
+    memcpy(padded, text, digits < sizeof(padded) - 1 ? digits : sizeof(padded) - 1);
+    if (digits < 4 || digits > 2 * HASH_SIZE || !hex_decode(prefix, HASH_SIZE, padded))
+        return err_set(err, ERR_BAD_REQUEST, "\"%s\" is no id: ids are 4 to 64 hexadecimal digits", text);
+    struct state_snapshot *snapshot = lmdb_snapshot_begin(store);
+    int matches = 0;
+    int rc = find_in(snapshot->txn, store->dbs.txs, prefix, digits, out, &matches);
+    int txs = matches;
+    if (!rc)
+        rc = find_in(snapshot->txn, store->dbs.hashes, prefix, digits, out, &matches);
+    lmdb_snapshot_end(snapshot);
+    *is_block = !txs;
+    if (rc)
+        return lmdb_error(err, rc, "look up an id");
+    if (!matches)
+        return err_set(err, ERR_NOT_FOUND, "the chain has no transaction or block %s", text);
+    return matches > 1 ? err_set(err, ERR_BAD_REQUEST, "%s is short for several ids: give more digits", text)
+                       : 0;
 }

@@ -1,0 +1,204 @@
+/* See chain_verify.h. */
+#include "ledger/chain_verify.h"
+
+#include "chain/order.h"
+#include "consensus/consensus.h"
+#include "state/entry.h"
+#include "state/state_mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct verify {
+    struct blockstore *store;
+    struct chain_verify_report *report;
+    struct block_header genesis;
+    struct block_header parent; /* the block before the one at hand */
+    struct state_mem *state;    /* NULL when bodies are pruned */
+    struct consensus *core;
+};
+
+static int fault(struct err *err, uint64_t height, const char *what)
+{
+    return err_set(err, ERR_CORRUPT, "block %llu: %s", (unsigned long long)height, what);
+}
+
+/* Whatever goes wrong with a block is a fault of the chain, except that nothing could be read. */
+static int fault_wrap(struct err *err, int rc, uint64_t height)
+{
+    if (rc == ERR_IO)
+        return rc;
+    char prefix[32];
+    int n = snprintf(prefix, sizeof(prefix), "block %llu", (unsigned long long)height);
+    if (strncmp(err->message, prefix, (size_t)n) != 0)
+        err_wrap(err, "%s", prefix);
+    err->code = ERR_CORRUPT;
+    return ERR_CORRUPT;
+}
+
+static int check_genesis(struct verify *v, struct err *err)
+{
+    struct lthash empty;
+    uint8_t digest[HASH_SIZE];
+    lthash_init(&empty);
+    lthash_digest(digest, &empty);
+    const struct block_header *header = &v->genesis;
+    static const uint8_t zeros[HASH_SIZE];
+    if (header->height || header->tx_count || memcmp(header->parent, zeros, HASH_SIZE) != 0)
+        return fault(err, 0, "it is no genesis");
+    if (memcmp(header->state_digest, digest, HASH_SIZE) != 0)
+        return fault(err, 0, "its state is not empty");
+    return block_verify_signature(header, err) < 0 ? fault_wrap(err, ERR_CORRUPT, 0) : 0;
+}
+
+static int start_replay(struct verify *v, struct err *err)
+{
+    struct lthash empty;
+    lthash_init(&empty);
+    v->state = state_mem_new();
+    struct consensus_options options = {
+        .genesis = &v->genesis,
+        .head = &v->genesis,
+        .state_hash = &empty,
+        .store_ops = state_mem_ops(),
+        .store = v->state,
+    };
+    return consensus_new(&v->core, &options, err);
+}
+
+/* All rules of a block, by the core itself: as if it came from another node. */
+static int replay(struct verify *v, const struct block *block, struct err *err)
+{
+    struct consensus_event event = {.type = CONSENSUS_RECEIVED,
+                                    .now_us = block->header.time_us,
+                                    .height = block->header.height,
+                                    .block = block};
+    struct consensus_update update;
+    int rc = consensus_step(v->core, &event, &update, err);
+    if (rc < 0)
+        return rc;
+    state_mem_apply(v->state, &update.persist->state);
+    event.type = CONSENSUS_PERSISTED;
+    return consensus_step(v->core, &event, &update, err);
+}
+
+static int check_header(struct verify *v, const struct block_header *header, struct err *err)
+{
+    if (header->height != v->parent.height + 1 || memcmp(header->parent, v->parent.hash, HASH_SIZE) != 0)
+        return fault(err, header->height, "it does not stand on its parent");
+    if (header->time_us <= v->parent.time_us)
+        return fault(err, header->height, "its time is not later than its parent's");
+    if (memcmp(header->producer, v->genesis.producer, TX_KEY_SIZE) != 0)
+        return fault(err, header->height, "its producer is no validator");
+    return block_verify_signature(header, err);
+}
+
+/* What can be told of a body without the state before it. */
+static int check_body(const struct block *block, struct err *err)
+{
+    uint8_t root[HASH_SIZE];
+    block_tx_root(root, block->txs, block->header.tx_count);
+    if (memcmp(root, block->header.tx_root, HASH_SIZE) != 0)
+        return fault(err, block->header.height, "its Merkle root is another");
+    if (!order_is_canonical(block->txs, block->header.tx_count))
+        return fault(err, block->header.height, "its transactions are not in order");
+    for (uint32_t i = 0; i < block->header.tx_count; i++) {
+        int rc = tx_verify_signatures(block->txs[i], err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int check_block(struct verify *v, uint64_t height, uint64_t oldest_body, struct err *err)
+{
+    struct block_header header;
+    struct block *block = NULL;
+    int rc = blockstore_header_at(v->store, height, &header, err);
+    if (!rc)
+        rc = check_header(v, &header, err);
+    if (!rc && height >= oldest_body) {
+        rc = blockstore_block_at(v->store, height, &block, err);
+        if (!rc)
+            rc = v->core ? replay(v, block, err) : check_body(block, err);
+        if (!rc) {
+            v->report->bodies++;
+            v->report->transactions += block->header.tx_count;
+        }
+        block_free(block);
+    }
+    if (rc < 0)
+        return fault_wrap(err, rc, height);
+    v->report->blocks++;
+    v->parent = header;
+    return 0;
+}
+
+/* The state in the store, object by object, has to have the hash that the head names. */
+static int check_state(struct verify *v, struct state_snapshot *snapshot, struct err *err)
+{
+    const struct state_store_ops *ops = blockstore_ops();
+    struct lthash hash;
+    lthash_init(&hash);
+    struct state_iter *iter = ops->iter_begin(snapshot, "", 0, NULL, 0);
+    struct state_object object;
+    while (ops->iter_next(iter, &object)) {
+        uint8_t entry[HASH_SIZE];
+        state_entry_rebuild(entry, &object);
+        lthash_add(&hash, entry);
+        v->report->objects++;
+    }
+    ops->iter_end(iter);
+    uint8_t digest[HASH_SIZE];
+    lthash_digest(digest, &hash);
+    if (memcmp(digest, v->report->head.state_digest, HASH_SIZE) != 0)
+        return err_set(
+            err, ERR_CORRUPT,
+            "the state in data.mdb does not have the hash that block %llu names: stop the node and remove "
+            "data.mdb and checkpoint, and they are made again from the block log",
+            (unsigned long long)v->report->head.height);
+    return 0;
+}
+
+/* A snapshot and the header of its head, while a running node may be writing. */
+static int take_head(struct verify *v, struct state_snapshot **snapshot, struct err *err)
+{
+    uint64_t height;
+    *snapshot = blockstore_ops()->snapshot_begin(v->store);
+    uint64_t rv = blockstore_ops()->snapshot_rv(*snapshot);
+    int rc = blockstore_height_at_time(v->store, block_time_of_rv(rv), &height, err);
+    return rc < 0 ? rc : blockstore_header_at(v->store, height, &v->report->head, err);
+}
+
+int chain_verify(struct blockstore *store, chain_verify_progress_fn progress, void *arg,
+                 struct chain_verify_report *report, struct err *err)
+{
+    *report = (struct chain_verify_report){.blocks = 1, .replayed_from = UINT64_MAX};
+    struct verify v = {.store = store, .report = report};
+    struct state_snapshot *snapshot = NULL;
+    struct blockstore_stats stats;
+    int rc = take_head(&v, &snapshot, err);
+    if (!rc)
+        rc = blockstore_stats(store, &stats, err);
+    if (!rc)
+        rc = blockstore_header_at(store, 0, &v.genesis, err);
+    if (!rc)
+        rc = check_genesis(&v, err);
+    if (!rc && stats.oldest_body == 0) {
+        report->replayed_from = 0;
+        rc = start_replay(&v, err);
+    }
+    v.parent = v.genesis;
+    for (uint64_t height = 1; !rc && height <= report->head.height; height++) {
+        rc = check_block(&v, height, stats.oldest_body, err);
+        if (progress && !rc)
+            progress(arg, height, report->head.height);
+    }
+    if (!rc)
+        rc = check_state(&v, snapshot, err);
+    blockstore_ops()->snapshot_end(snapshot);
+    consensus_free(v.core);
+    if (v.state)
+        state_mem_free(v.state);
+    return rc;
+}
