@@ -129,6 +129,12 @@ static int snapshot_claimed(struct state_snapshot *snapshot, const char *node, s
     return 0;
 }
 
+static bool snapshot_has_tx(struct state_snapshot *snapshot, const uint8_t tx_id[TX_ID_SIZE])
+{
+    MDB_val key = lmdb_val(tx_id, TX_ID_SIZE), value;
+    return mdb_get(snapshot->txn, snapshot->store->dbs.txs, &key, &value) == 0;
+}
+
 static struct state_iter *iter_new(struct state_snapshot *snapshot, MDB_dbi dbi)
 {
     struct state_iter *iter = mem_zalloc(sizeof(*iter));
@@ -239,6 +245,7 @@ const struct state_store_ops *blockstore_ops(void)
         .iter_next = iter_next,
         .iter_end = iter_end,
         .claimed = snapshot_claimed,
+        .has_tx = snapshot_has_tx,
     };
     return &ops;
 }

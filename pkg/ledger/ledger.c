@@ -350,11 +350,7 @@ void ledger_close(struct ledger *ledger)
     if (ledger->policy)
         rbac_policy_release(ledger->policy);
     blockstore_close(ledger->store);
-    while (ledger->subscribers) {
-        struct subscriber *s = ledger->subscribers;
-        ledger->subscribers = s->next;
-        free(s);
-    }
+    ledger_subscribe(ledger, NULL, NULL);
     pthread_mutex_destroy(&ledger->lock);
     pthread_cond_destroy(&ledger->wake);
     pthread_rwlock_destroy(&ledger->subscribers_lock);
@@ -393,16 +389,29 @@ void *ledger_store(const struct ledger *ledger)
     return ledger->store;
 }
 
+static void end_subscriptions(struct ledger *ledger)
+{
+    while (ledger->subscribers) {
+        struct subscriber *s = ledger->subscribers;
+        ledger->subscribers = s->next;
+        free(s);
+    }
+}
+
 void ledger_subscribe(struct ledger *ledger, ledger_block_fn fn, void *arg)
 {
-    struct subscriber *subscriber = mem_zalloc(sizeof(*subscriber));
-    subscriber->fn = fn;
-    subscriber->arg = arg;
+    /* Callbacks run under the reading side of this lock. */
     pthread_rwlock_wrlock(&ledger->subscribers_lock);
-    struct subscriber **end = &ledger->subscribers;
-    while (*end)
-        end = &(*end)->next;
-    *end = subscriber;
+    if (fn) {
+        struct subscriber *subscriber = mem_zalloc(sizeof(*subscriber));
+        *subscriber = (struct subscriber){.fn = fn, .arg = arg};
+        struct subscriber **end = &ledger->subscribers;
+        while (*end)
+            end = &(*end)->next;
+        *end = subscriber;
+    } else {
+        end_subscriptions(ledger);
+    }
     pthread_rwlock_unlock(&ledger->subscribers_lock);
 }
 

@@ -68,7 +68,8 @@ const struct state_store_ops *ledger_store_ops(const struct ledger *ledger);
 void *ledger_store(const struct ledger *ledger);
 
 /* Called after each block with its changes, in order, before the answers of that block's transactions go
- * out, so that whoever is answered can already see the change in a watch. */
+ * out, so that whoever is answered can already see the change in a watch. fn NULL ends all subscriptions, and
+ * returns when no callback is under way. */
 typedef void (*ledger_block_fn)(void *arg, uint64_t height, uint64_t head_rv,
                                 const struct state_change *changes, size_t count);
 void ledger_subscribe(struct ledger *ledger, ledger_block_fn fn, void *arg);
