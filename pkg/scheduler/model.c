@@ -288,13 +288,8 @@ static void grow(struct sched_model *m)
     free(old);
 }
 
-void sched_model_set_pod(struct sched_model *m, const json_t *pod, const char *node)
+static void put_pod(struct sched_model *m, struct sched_pod *p)
 {
-    struct sched_pod *p = sched_pod_new(pod);
-    if (node) {
-        free(p->node);
-        p->node = mem_strdup(node);
-    }
     sched_model_remove_pod(m, p->key);
     if (!p->node) {
         sched_pod_free(p);
@@ -309,4 +304,25 @@ void sched_model_set_pod(struct sched_model *m, const json_t *pod, const char *n
     struct sched_node *n = sched_model_node(m, p->node);
     if (n)
         node_account(n, p, 1);
+}
+
+void sched_model_set_pod(struct sched_model *m, const json_t *pod)
+{
+    put_pod(m, sched_pod_new(pod));
+}
+
+void sched_model_assume(struct sched_model *m, const json_t *pod, const char *node)
+{
+    struct sched_pod *p = sched_pod_new(pod);
+    free(p->node);
+    p->node = mem_strdup(node);
+    p->assumed = true;
+    put_pod(m, p);
+}
+
+void sched_model_unassume(struct sched_model *m, const char *key, const char *uid)
+{
+    const struct sched_pod *p = sched_model_pod(m, key);
+    if (p && p->assumed && !strcmp(p->uid, uid))
+        sched_model_remove_pod(m, key);
 }

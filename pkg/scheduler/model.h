@@ -25,6 +25,7 @@ struct sched_pod {
     size_t namespace_len; /* of the key's first part */
     char *uid;
     char *node;            /* NULL: waiting */
+    bool assumed;          /* the binding is under way */
     char *labels;          /* JSON text; NULL: none */
     json_t *anti_affinity; /* required terms against others; NULL: none. Owned */
     json_t *ports;         /* array of "protocol address port"; NULL: none. Owned */
@@ -63,8 +64,12 @@ bool sched_model_set_node(struct sched_model *m, const json_t *node);
 void sched_model_remove_node(struct sched_model *m, const char *name);
 struct sched_node *sched_model_node(const struct sched_model *m, const char *name);
 
-/* Puts a pod on the node `node` (NULL: the one that it names), in place of what was known of it. */
-void sched_model_set_pod(struct sched_model *m, const json_t *pod, const char *node);
+/* Puts a pod on the node that it names, in place of what was known of it. */
+void sched_model_set_pod(struct sched_model *m, const json_t *pod);
+/* Puts a pod on a node that it is about to be bound to, and takes it off again if the binding failed and
+ * nothing else was learned of the pod meanwhile. */
+void sched_model_assume(struct sched_model *m, const json_t *pod, const char *node);
+void sched_model_unassume(struct sched_model *m, const char *key, const char *uid);
 /* False when the pod was not known. */
 bool sched_model_remove_pod(struct sched_model *m, const char *key);
 struct sched_pod *sched_model_pod(const struct sched_model *m, const char *key);
