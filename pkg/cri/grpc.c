@@ -11,14 +11,17 @@
 
 #include <curl/curl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <strings.h>
 
 struct grpc_channel {
     char *socket_path;
+    atomic_bool aborted;
 };
 
 struct exchange {
+    const struct grpc_channel *channel;
     struct buf body;
     int grpc_status; /* -1 until seen */
     char message[512];
@@ -40,6 +43,11 @@ void grpc_close(struct grpc_channel *channel)
 {
     free(channel->socket_path);
     free(channel);
+}
+
+void grpc_abort(struct grpc_channel *channel)
+{
+    channel->aborted = true;
 }
 
 long grpc_frame_length(const void *data, size_t len)
@@ -117,6 +125,10 @@ static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl
     (void)a, (void)b, (void)c, (void)d;
     struct exchange *x = arg;
     int64_t now = clock_mono_us();
+    if (x->channel->aborted)
+        return 1;
+    if (!x->fn)
+        return 0;
     if (now - x->last_tick_us < 1000000)
         return 0;
     x->last_tick_us = now;
@@ -204,11 +216,9 @@ static int transfer(struct grpc_channel *channel, const char *method, const Prot
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     if (timeout_ms > 0)
         curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
-    if (x->fn) {
-        curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-        curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-        curl_easy_setopt(curl, CURLOPT_XFERINFODATA, x);
-    }
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, x);
     CURLcode code = curl_easy_perform(curl);
     int rc = transfer_error(code, x, method, detail, err);
     curl_slist_free_all(headers);
@@ -220,7 +230,7 @@ int grpc_call(struct grpc_channel *channel, const char *method, const ProtobufCM
               const ProtobufCMessageDescriptor *response_type, int64_t timeout_ms, ProtobufCMessage **out,
               struct err *err)
 {
-    struct exchange x = {.grpc_status = -1};
+    struct exchange x = {.channel = channel, .grpc_status = -1};
     int rc = transfer(channel, method, request, timeout_ms, &x, err);
     if (rc == 0 && out) {
         long n = grpc_frame_length(x.body.data, x.body.len);
@@ -237,7 +247,7 @@ int grpc_call(struct grpc_channel *channel, const char *method, const ProtobufCM
 int grpc_stream(struct grpc_channel *channel, const char *method, const ProtobufCMessage *request,
                 grpc_stream_fn fn, void *arg, struct err *err)
 {
-    struct exchange x = {.grpc_status = -1, .fn = fn, .arg = arg};
+    struct exchange x = {.channel = channel, .grpc_status = -1, .fn = fn, .arg = arg};
     int rc = transfer(channel, method, request, 0, &x, err);
     if (rc == 0 && !x.stopped)
         rc = err_set(err, ERR_UNAVAILABLE, "%s: the stream ended", method);

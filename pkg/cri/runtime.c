@@ -370,6 +370,11 @@ void cri_disconnect(struct cri_runtime *rt)
     free(rt);
 }
 
+void cri_abort(struct cri_runtime *rt)
+{
+    grpc_abort(channel_of(rt));
+}
+
 const char *cri_pair_get(Cri__Pair *const *pairs, size_t count, const char *key)
 {
     for (size_t i = 0; i < count; i++)
