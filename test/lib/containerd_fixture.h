@@ -85,7 +85,7 @@ static inline int fixture_import_busybox(struct containerd_fixture *f, struct er
 static inline int fixture_start(struct containerd_fixture *f, const char *bridge, const char *cidr,
                                 struct err *err)
 {
-    *f = (struct containerd_fixture){.dir = "/tmp/katena-test-XXXXXX"};
+    *f = (struct containerd_fixture){.dir = "/tmp/katena-ctrd-XXXXXX"};
     if (!mkdtemp(f->dir))
         return err_set_errno(err, "mkdtemp");
     struct containerd_options options = {.data_dir = f->dir, .pod_cidr = cidr, .bridge = bridge};

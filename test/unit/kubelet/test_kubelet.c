@@ -174,7 +174,7 @@ static void test_environment_and_volumes(void **state)
         "env",
         "{'containers':[{'name':'c','image':'" FIXTURE_IMAGE "','command':['sh','-c',"
         "'echo $A $B $C $D $(hostname); cat /conf/key /sec/pass; echo; cat /tok/token; echo; "
-        "while [ $(cat /conf/key) = one ]; do sleep 0.05; done; cat /conf/key; exec sleep 1000'],"
+        "while [ $(cat /conf/key) = one ]; do sleep 0.05; done; cat /conf/key; echo; exec sleep 1000'],"
         "'env':[{'name':'A','value':'a'},{'name':'B','value':'$(A)b'},"
         "{'name':'C','valueFrom':{'fieldRef':{'fieldPath':'metadata.labels[\\u0027app\\u0027]'}}},"
         "{'name':'D','valueFrom':{'secretKeyRef':{'name':'sec','key':'pass'}}}],"
@@ -195,7 +195,7 @@ static void test_environment_and_volumes(void **state)
             break;
         usleep(20000);
     }
-    assert_string_equal(logs, "a ab demo hush env\nonehush\nthe-token\ntwo");
+    assert_string_equal(logs, "a ab demo hush env\nonehush\nthe-token\ntwo\n");
     free(logs);
     delete_pod("env", 0);
     wait_for("env", 10, NULL, phase);
