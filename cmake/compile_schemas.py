@@ -6,6 +6,7 @@ Usage: compile_schemas.py API_FOLDER OUTPUT.c
 Runs at build time; the output depends on nothing but the files in api/. docs/adding-a-kind.md describes them.
 """
 
+import hashlib
 import json
 import os
 import sys
@@ -265,6 +266,8 @@ class Tables:
         rows = [self.kind(kind) for kind in self.kinds]
         self.out += ["const struct schema_kind schema__kinds[] = {"] + rows + ["};"]
         self.out.append(f"const size_t schema__kind_count = {len(rows)};")
+        digest = hashlib.sha256("\n".join(self.out).encode()).hexdigest()
+        self.out.append(f'const char schema__hash[] = "{digest[:32]}";')
         return "\n".join(self.out) + "\n"
 
 

@@ -17,7 +17,9 @@ void openapi_v3_index(struct buf *out);
 bool openapi_v3(struct buf *out, const char *group, const char *version);
 
 /* The v2 document as gnostic's protobuf (com.github.proto-openapi.spec.v2@v1.0+protobuf), which kubectl up
- * to 1.26 asks for. */
+ * to 1.26 asks for. The answer's content type must be OPENAPI_V2_PROTOBUF_TYPE: the one that is asked for has
+ * an @, which is no media type to Go's parser. */
+#define OPENAPI_V2_PROTOBUF_TYPE "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 void openapi_v2_protobuf(struct buf *out);
 
 #endif
