@@ -1,0 +1,276 @@
+/* The rules that a model makes, and that the kernel takes them and they lead where they should. */
+#include "unit.h"
+
+#include "codec/json.h"
+#include "proxy/nft.h"
+#include "proxy/proxy.h"
+#include "proxy/ruleset.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <unistd.h>
+
+static json_t *parse(const char *text)
+{
+    json_error_t error;
+    json_t *value = json_loads(text, 0, &error);
+    if (!value)
+        fail_msg("%s: %s", error.text, text);
+    return value;
+}
+
+static bool set_service(struct proxy_model *m, const char *text)
+{
+    json_auto_t *service = parse(text);
+    return proxy_model_set_service(m, service);
+}
+
+static bool set_slice(struct proxy_model *m, const char *text)
+{
+    json_auto_t *slice = parse(text);
+    return proxy_model_set_slice(m, slice);
+}
+
+#define WEB                                                                                        \
+    "{\"metadata\":{\"namespace\":\"default\",\"name\":\"web\"},\"spec\":{\"type\":\"NodePort\","  \
+    "\"clusterIP\":\"10.43.0.10\",\"ports\":[{\"name\":\"http\",\"protocol\":\"TCP\",\"port\":80," \
+    "\"nodePort\":30080}]}}"
+#define SLICE(endpoints)                                                                               \
+    "{\"metadata\":{\"namespace\":\"default\",\"name\":\"web-abc\",\"labels\":{"                       \
+    "\"kubernetes.io/service-name\":\"web\"}},\"addressType\":\"IPv4\",\"ports\":[{\"name\":\"http\"," \
+    "\"protocol\":\"TCP\",\"port\":8080}],\"endpoints\":[" endpoints "]}"
+#define READY(ip) "{\"addresses\":[\"" ip "\"],\"conditions\":{\"ready\":true,\"serving\":true}}"
+#define ENDING(ip) \
+    "{\"addresses\":[\"" ip "\"],\"conditions\":{\"ready\":false,\"serving\":true,\"terminating\":true}}"
+#define DEAD(ip) "{\"addresses\":[\"" ip "\"],\"conditions\":{\"ready\":false,\"serving\":false}}"
+
+static const struct ruleset_options options = {.cluster_cidr = "10.42.0.0/16",
+                                               .service_cidr = "10.43.0.0/16"};
+
+static char *render(const struct proxy_model *m)
+{
+    struct buf text = BUF_INIT;
+    ruleset_render(&text, m, &options);
+    return buf_steal(&text);
+}
+
+#define assert_has(text, part)                         \
+    do {                                               \
+        if (!strstr(text, part))                       \
+            fail_msg("no \"%s\" in:\n%s", part, text); \
+    } while (0)
+#define assert_has_not(text, part)                  \
+    do {                                            \
+        if (strstr(text, part))                     \
+            fail_msg("\"%s\" in:\n%s", part, text); \
+    } while (0)
+
+static void test_endpoints_share(void **state)
+{
+    (void)state;
+    struct proxy_model m;
+    proxy_model_init(&m);
+    assert_true(set_service(&m, WEB));
+    assert_true(set_slice(&m, SLICE(READY("10.42.0.3") "," READY("10.42.0.2") "," DEAD("10.42.0.4"))));
+    char *text = render(&m);
+    assert_has(text, "10.43.0.10 . tcp . 80 : goto svc-");
+    assert_has(text, "tcp . 30080 : goto svc-");
+    assert_has(text, "numgen random mod 2 map { 0 : 10.42.0.2 . 8080, 1 : 10.42.0.3 . 8080 }");
+    assert_has(text, "10.42.0.2 . 10.42.0.2");
+    assert_has(text, "ip saddr != 10.42.0.0/16 meta mark set meta mark or 0x00004000");
+    assert_has_not(text, "10.42.0.4");
+    free(text);
+    proxy_model_free(&m);
+}
+
+static void test_ending_endpoints_serve_last(void **state)
+{
+    (void)state;
+    struct proxy_model m;
+    proxy_model_init(&m);
+    set_service(&m, WEB);
+    set_slice(&m, SLICE(ENDING("10.42.0.9") "," READY("10.42.0.2")));
+    char *text = render(&m);
+    assert_has_not(text, "10.42.0.9");
+    assert_has(text, "dnat ip to 10.42.0.2:8080");
+    free(text);
+    set_slice(&m, SLICE(ENDING("10.42.0.9")));
+    text = render(&m);
+    assert_has(text, "dnat ip to 10.42.0.9:8080");
+    free(text);
+    proxy_model_free(&m);
+}
+
+static void test_no_endpoint_refuses(void **state)
+{
+    (void)state;
+    struct proxy_model m;
+    proxy_model_init(&m);
+    set_service(&m, WEB);
+    char *text = render(&m);
+    assert_has_not(text, "goto");
+    assert_has(text, "set dead_services {\n        type ipv4_addr . inet_proto . inet_service\n"
+                     "        elements = {\n            10.43.0.10 . tcp . 80\n");
+    assert_has(text, "            tcp . 30080\n");
+    free(text);
+    proxy_model_free(&m);
+}
+
+static void test_change_is_noticed_once(void **state)
+{
+    (void)state;
+    struct proxy_model m;
+    proxy_model_init(&m);
+    assert_true(set_service(&m, WEB));
+    assert_false(set_service(&m, WEB));
+    assert_true(set_slice(&m, SLICE(READY("10.42.0.2"))));
+    assert_false(set_slice(&m, SLICE(READY("10.42.0.2"))));
+    assert_true(set_slice(&m, SLICE(ENDING("10.42.0.2"))));
+    assert_true(set_service(&m, "{\"metadata\":{\"namespace\":\"default\",\"name\":\"web\"},"
+                                "\"spec\":{\"clusterIP\":\"None\"}}"));
+    assert_int_equal(json_object_size(m.services), 0);
+    proxy_model_free(&m);
+}
+
+static void test_affinity_hashes_client(void **state)
+{
+    (void)state;
+    struct proxy_model m;
+    proxy_model_init(&m);
+    set_service(
+        &m,
+        "{\"metadata\":{\"namespace\":\"default\",\"name\":\"web\"},\"spec\":{\"clusterIP\":\"10.43.0.1\","
+        "\"sessionAffinity\":\"ClientIP\",\"ports\":[{\"name\":\"http\",\"port\":80}]}}");
+    set_slice(&m, SLICE(READY("10.42.0.3") "," READY("10.42.0.2")));
+    char *text = render(&m);
+    assert_has(text, "jhash ip saddr mod 2 map");
+    free(text);
+    proxy_model_free(&m);
+}
+
+/* Nothing that an object says can become a command. */
+static void test_hostile_text_stays_out(void **state)
+{
+    (void)state;
+    struct proxy_model m;
+    proxy_model_init(&m);
+    set_service(
+        &m, "{\"metadata\":{\"namespace\":\"default\",\"name\":\"web\"},\"spec\":{\"clusterIP\":\"1.2.3.4 } "
+            "flush ruleset\",\"ports\":[{\"port\":80}]}}");
+    assert_int_equal(json_object_size(m.services), 0);
+    set_service(&m, WEB);
+    set_slice(&m, SLICE("{\"addresses\":[\"x; flush ruleset\"]}"));
+    char *text = render(&m);
+    assert_has_not(text, "flush");
+    free(text);
+    proxy_model_free(&m);
+}
+
+static void run(const char *command)
+{
+    if (system(command) != 0)
+        fail_msg("failed: %s", command);
+}
+
+static int listen_on(const char *ip, int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    assert_int_equal(inet_pton(AF_INET, ip, &address.sin_addr), 1);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fd, 64), 0);
+    return fd;
+}
+
+/* 0, or the error of connecting. */
+static int connect_to(const char *ip, int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    inet_pton(AF_INET, ip, &address.sin_addr);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int rc = connect(fd, (struct sockaddr *)&address, sizeof(address)) ? errno : 0;
+    if (rc == EINPROGRESS) {
+        struct pollfd wait = {.fd = fd, .events = POLLOUT};
+        socklen_t len = sizeof(rc);
+        if (poll(&wait, 1, 3000) == 1)
+            getsockopt(fd, SOL_SOCKET, SO_ERROR, &rc, &len);
+        else
+            rc = ETIMEDOUT;
+    }
+    close(fd);
+    return rc;
+}
+
+/* How many connections wait at a listener; each is taken. */
+static int accepted(int fd)
+{
+    int n = 0;
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+    while (poll(&wait, 1, 50) == 1) {
+        close(accept(fd, NULL, NULL));
+        n++;
+    }
+    return n;
+}
+
+static void apply(const struct proxy_model *m)
+{
+    struct err err = {0};
+    char *text = render(m);
+    if (nft_run(text, &err))
+        fail_msg("%s\n%s", err.message, text);
+    free(text);
+}
+
+/* In a network namespace of its own: the kernel takes the rules, and connections arrive. */
+static void test_kernel_leads_connections(void **state)
+{
+    (void)state;
+    if (geteuid() != 0 || unshare(CLONE_NEWNET) != 0)
+        skip();
+    run("ip link set lo up && ip link add pods type veth peer name other && ip link set other up && ip addr "
+        "add 10.42.0.1/16 dev pods && "
+        "ip addr add 10.42.0.2/32 dev pods && ip addr add 10.42.0.3/32 dev pods && ip link set pods up && "
+        "ip route add default dev pods");
+    int a = listen_on("10.42.0.2", 8080), b = listen_on("10.42.0.3", 8080);
+    struct proxy_model m;
+    proxy_model_init(&m);
+    set_service(&m, WEB);
+
+    apply(&m);
+    assert_int_equal(connect_to("10.43.0.10", 80), ECONNREFUSED);
+    assert_int_equal(connect_to("10.43.0.99", 80), ECONNREFUSED);
+
+    set_slice(&m, SLICE(READY("10.42.0.2")));
+    apply(&m);
+    assert_int_equal(connect_to("10.43.0.10", 80), 0);
+    assert_int_equal(connect_to("10.42.0.1", 30080), 0);
+    assert_int_equal(accepted(a), 2);
+
+    set_slice(&m, SLICE(READY("10.42.0.2") "," READY("10.42.0.3")));
+    apply(&m);
+    for (int i = 0; i < 40; i++)
+        assert_int_equal(connect_to("10.43.0.10", 80), 0);
+    int at_a = accepted(a), at_b = accepted(b);
+    assert_int_equal(at_a + at_b, 40);
+    assert_true(at_a > 0 && at_b > 0);
+
+    struct err err = {0};
+    assert_int_equal(proxy_cleanup(&err), 0);
+    assert_int_equal(proxy_cleanup(&err), 0); /* also when there is none */
+    assert_int_not_equal(system("nft list table ip katena >/dev/null 2>&1"), 0);
+    close(a);
+    close(b);
+    proxy_model_free(&m);
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_endpoints_share),          cmocka_unit_test(test_ending_endpoints_serve_last),
+    cmocka_unit_test(test_no_endpoint_refuses),      cmocka_unit_test(test_change_is_noticed_once),
+    cmocka_unit_test(test_affinity_hashes_client),   cmocka_unit_test(test_hostile_text_stays_out),
+    cmocka_unit_test(test_kernel_leads_connections),
+};
+UNIT_MAIN(tests)
