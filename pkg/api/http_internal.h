@@ -36,7 +36,7 @@
 #define HTTP_CONNECTIONS_MAX 4096
 #define HTTP_CONNECTIONS_HARD_MAX \
     (HTTP_CONNECTIONS_MAX + 512)          /* the surplus is answered with 429 and closed */
-#define HTTP_POOL_SIZE (64 * 1024)        /* of a connection: bounds its headers */
+#define HTTP_POOL_SIZE (24 * 1024)        /* of a connection: bounds its headers */
 #define HTTP_DRAIN_MAX (32 * 1024 * 1024) /* a refused body is read that far, then cut */
 #define HTTP_BLOCK_SIZE (32 * 1024)
 #define HTTP_FIRST_REQUEST_US                                                     \
