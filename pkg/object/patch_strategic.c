@@ -407,7 +407,7 @@ static json_t *merge_list(struct merge *m, json_t *original, json_t *patch, cons
         drop_directives(patch);
         return json_incref(patch);
     }
-    bool maps;
+    bool maps = false;
     if (!list_types(m, original, patch, &maps))
         return NULL;
     return maps ? merge_list_of_maps(m, original, patch, strategy) : merge_list_of_scalars(original, patch);
