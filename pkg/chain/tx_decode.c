@@ -214,22 +214,24 @@ static bool piece_matches(const uint8_t *piece, size_t len, const uint8_t hash[3
     return memcmp(actual, hash, sizeof(actual)) == 0;
 }
 
-static bool body_get(struct wire_reader *in, struct tx *tx, bool check)
+static int body_get(struct wire_reader *in, struct tx *tx, bool check, struct err *err)
 {
     struct tx_output *outputs = (struct tx_output *)tx->outputs;
     for (size_t i = 0; i < tx->output_count; i++) {
         struct tx_output *o = &outputs[i];
         o->content = wire_get_raw(in, o->content_len);
         if (in->bad || (check && !piece_matches(o->content, o->content_len, o->content_hash)))
-            return false;
+            return err_set(err, ERR_CORRUPT, "transaction: the content of output %zu is not what was signed",
+                           i);
         if (o->encoding == TX_CONTENT_PLAIN && o->rv_offset &&
             memcmp(o->content + o->rv_offset, TX_RV_PLACEHOLDER, TX_RV_DIGITS) != 0)
-            return false;
+            return err_set(err, ERR_CORRUPT,
+                           "transaction: no resourceVersion's place at rv_offset of output %zu", i);
     }
     tx->intent = wire_get_raw(in, tx->intent_len);
-    if (!wire_done(in))
-        return false;
-    return !check || piece_matches(tx->intent, tx->intent_len, tx->private_->intent_hash);
+    if (!wire_done(in) || (check && !piece_matches(tx->intent, tx->intent_len, tx->private_->intent_hash)))
+        return err_set(err, ERR_CORRUPT, "transaction: the body is not what was signed");
+    return 0;
 }
 
 /* No content or intent: what was pruned is absent, but its lengths and hashes stay known. */
@@ -262,9 +264,7 @@ int tx__parse(struct tx *tx, bool pruned, bool check_contents, struct err *err)
     tx->prefix_len = TX_PREFIX_FIXED + (size_t)header_len + witness_len;
     hash_sha256(tx->id, header, header_len);
     if (!pruned)
-        return body_get(&in, tx, check_contents)
-                   ? 0
-                   : err_set(err, ERR_CORRUPT, "transaction: body does not match");
+        return body_get(&in, tx, check_contents, err);
     body_absent(tx);
     return wire_done(&in) ? 0 : err_set(err, ERR_CORRUPT, "transaction: bytes after the witness");
 }

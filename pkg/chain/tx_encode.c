@@ -116,20 +116,13 @@ static void contents_hash(struct tx *tx)
         hash_content(tx->private_->intent_hash, tx->intent, tx->intent_len);
 }
 
-/* Appends the header behind what is in out, and sets the id. */
-static void header_finish(struct buf *out, struct tx *tx)
-{
-    size_t start = out->len;
-    header_put(out, tx);
-    hash_sha256(tx->id, out->data + start, out->len - start);
-}
-
 void tx_prepare(struct tx *tx, const uint8_t node_public[TX_KEY_SIZE])
 {
     memcpy(tx->node_key, node_public, TX_KEY_SIZE);
     contents_hash(tx);
     buf_auto struct buf header = BUF_INIT;
-    header_finish(&header, tx);
+    header_put(&header, tx);
+    hash_sha256(tx->id, header.data, header.len);
 }
 
 static void witness_put(struct buf *out, const struct tx *tx)
@@ -168,30 +161,32 @@ static int sizes_check(const struct tx *tx, struct err *err)
     return 0;
 }
 
+void tx__encode(struct buf *out, const struct tx *tx)
+{
+    size_t start = out->len;
+    buf_reserve(out, 1024 + body_len(tx));
+    wire_put_u64(out, 0);
+    header_put(out, tx);
+    size_t header_len = out->len - start - TX_PREFIX_FIXED;
+    witness_put(out, tx);
+    size_t witness_len = out->len - start - TX_PREFIX_FIXED - header_len;
+    wire_store_u32((uint8_t *)out->data + start, (uint32_t)header_len);
+    wire_store_u32((uint8_t *)out->data + start + 4, (uint32_t)witness_len);
+    body_put(out, tx);
+}
+
 int tx_sign(struct tx *tx, const uint8_t secret_key[64], struct err *err)
 {
     int rc = sizes_check(tx, err);
     if (rc)
         return rc;
-    memcpy(tx->node_key, secret_key + 32, TX_KEY_SIZE);
-    contents_hash(tx);
-
-    buf_auto struct buf out = BUF_INIT;
-    buf_reserve(&out, 1024 + body_len(tx));
-    wire_put_u64(&out, 0);
-    header_finish(&out, tx);
-    size_t header_len = out.len - TX_PREFIX_FIXED;
+    tx_prepare(tx, secret_key + 32);
     uint8_t message[TX_SIGNED_SIZE];
     tx_signed_bytes(tx, message);
     crypto_sign_detached(tx->node_signature, NULL, message, sizeof(message), secret_key);
-    witness_put(&out, tx);
-    size_t witness_len = out.len - TX_PREFIX_FIXED - header_len;
-    if (header_len > TX_HEADER_MAX || witness_len > TX_HEADER_MAX)
-        return err_set(err, ERR_TOO_LARGE, "the transaction's header is too large");
-    wire_store_u32((uint8_t *)out.data, (uint32_t)header_len);
-    wire_store_u32((uint8_t *)out.data + 4, (uint32_t)witness_len);
-    body_put(&out, tx);
 
+    buf_auto struct buf out = BUF_INIT;
+    tx__encode(&out, tx);
     tx->encoded = arena_dup(&tx->private_->arena, out.data, out.len);
     tx->encoded_len = out.len;
     /* Reading it back checks the limits of every field, so what is signed here can be decoded anywhere. */

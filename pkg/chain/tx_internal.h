@@ -26,6 +26,9 @@ struct tx_private {
     const struct tx_output_place *places; /* output_count of them, once encoded */
 };
 
+/* Appends the encoding of what the fields say. Content hashes have to be set. */
+void tx__encode(struct buf *out, const struct tx *tx);
+
 /* Reads the encoding at tx->encoded (encoded_len bytes, in the arena) into tx, whose pointers then go into
  * it; checks the grammar, with whole also that the contents have the hashes that the header says. */
 int tx__parse(struct tx *tx, bool pruned, bool check_contents, struct err *err);

@@ -36,7 +36,8 @@ struct wire_reader {
 
 static inline struct wire_reader wire_reader(const void *data, size_t len)
 {
-    return (struct wire_reader){data, (const uint8_t *)data + len, false};
+    const uint8_t *bytes = data ? data : (const void *)""; /* no bytes at all are often a NULL */
+    return (struct wire_reader){bytes, bytes + len, false};
 }
 
 uint8_t wire_get_u8(struct wire_reader *in);
