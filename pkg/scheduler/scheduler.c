@@ -13,7 +13,7 @@
 #include "client/kube.h"
 #include "codec/json.h"
 #include "scheduler/decide.h"
-#include "scheduler/pending.h"
+#include "scheduler/queue.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -30,7 +30,7 @@ struct scheduler {
     pthread_mutex_t lock; /* everything below */
     pthread_cond_t wake;
     struct sched_model model;
-    struct pending_queue pending;
+    struct queue pending;
     bool pods_synced, nodes_synced;
     bool stopping;
 };
@@ -52,7 +52,7 @@ static void node_event(void *arg, enum client_event event, const json_t *node)
     else
         helps = sched_model_set_node(&s->model, node);
     if (helps) {
-        pending_wake(&s->pending, clock_mono_us());
+        queue_wake(&s->pending, clock_mono_us());
         wake(s);
     }
     pthread_mutex_unlock(&s->lock);
@@ -81,19 +81,19 @@ static void pod_changed(struct scheduler *s, enum client_event event, const json
     bool gone = event == CLIENT_DELETED || kube_pod_terminal(pod);
     int64_t now = clock_mono_us();
     if (gone) {
-        pending_remove(&s->pending, key, NULL);
+        queue_remove(&s->pending, key, NULL);
         if (sched_model_remove_pod(&s->model, key))
-            pending_wake(&s->pending, now);
+            queue_wake(&s->pending, now);
     } else if (bound) {
-        pending_remove(&s->pending, key, NULL);
+        queue_remove(&s->pending, key, NULL);
         bool news = !already_bound(s, key, pod);
         sched_model_set_pod(&s->model, pod);
         if (news)
-            pending_wake(&s->pending, now);
+            queue_wake(&s->pending, now);
     } else if (!waits_for_us(pod)) {
-        pending_remove(&s->pending, key, NULL);
+        queue_remove(&s->pending, key, NULL);
     } else if (!already_bound(s, key, pod)) {
-        pending_set(&s->pending, pod, now);
+        queue_set(&s->pending, pod, now);
     }
 }
 
@@ -144,7 +144,7 @@ static void report_unschedulable(struct scheduler *s, const char *key, const jso
     event_record_kind(s->events, "v1", "Pod", pod, EVENT_WARNING, "FailedScheduling", "%s", message);
     int rc = report_status(s, pod, message, &err);
     pthread_mutex_lock(&s->lock);
-    pending_park(&s->pending, key, rc == ERR_CONFLICT, clock_mono_us());
+    queue_park(&s->pending, key, rc == ERR_CONFLICT, clock_mono_us());
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -175,11 +175,11 @@ static void bind_and_report(struct scheduler *s, const char *key, const json_t *
                           "running Bind plugin: %s", err.message);
     pthread_mutex_lock(&s->lock);
     if (!rc) {
-        pending_remove(&s->pending, key, kube_uid(pod));
+        queue_remove(&s->pending, key, kube_uid(pod));
     } else {
         sched_model_unassume(&s->model, key, kube_uid(pod));
         log_debug("scheduler", "binding %s to %s: %s", key, node, err.message);
-        pending_park(&s->pending, key, true, clock_mono_us());
+        queue_park(&s->pending, key, true, clock_mono_us());
     }
     pthread_mutex_unlock(&s->lock);
 }
@@ -187,7 +187,7 @@ static void bind_and_report(struct scheduler *s, const char *key, const json_t *
 static void forget(struct scheduler *s, const char *key)
 {
     pthread_mutex_lock(&s->lock);
-    pending_remove(&s->pending, key, NULL);
+    queue_remove(&s->pending, key, NULL);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -205,7 +205,7 @@ static void schedule(struct scheduler *s, const char *key)
     }
     pthread_mutex_lock(&s->lock);
     if (rc) {
-        pending_park(&s->pending, key, true, clock_mono_us());
+        queue_park(&s->pending, key, true, clock_mono_us());
         pthread_mutex_unlock(&s->lock);
         return;
     }
@@ -227,8 +227,7 @@ static char *next_key(struct scheduler *s)
 {
     while (!s->stopping) {
         int64_t due = INT64_MAX;
-        char *key =
-            s->pods_synced && s->nodes_synced ? pending_take(&s->pending, clock_mono_us(), &due) : NULL;
+        char *key = s->pods_synced && s->nodes_synced ? queue_take(&s->pending, clock_mono_us(), &due) : NULL;
         if (key)
             return key;
         if (due == INT64_MAX) {
@@ -269,7 +268,7 @@ static void scheduler_free(struct scheduler *s)
 {
     event_recorder_free(s->events);
     sched_model_free(&s->model);
-    pending_free(&s->pending);
+    queue_free(&s->pending);
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
     free(s);

@@ -1,6 +1,6 @@
 /* The pods that wait for a node: by priority, then by age. Pure; the owner brings the lock and the time. */
-#ifndef KATENA_SCHEDULER_PENDING_H
-#define KATENA_SCHEDULER_PENDING_H
+#ifndef KATENA_SCHEDULER_QUEUE_H
+#define KATENA_SCHEDULER_QUEUE_H
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -10,7 +10,7 @@
 #define PENDING_BACKOFF_MIN_US 1000000LL
 #define PENDING_BACKOFF_MAX_US 10000000LL
 
-struct pending_pod {
+struct queue_pod {
     char *key;
     uint64_t uid;  /* digest */
     uint64_t spec; /* digest of what a decision depends on */
@@ -21,26 +21,26 @@ struct pending_pod {
     int64_t tried_us;
 };
 
-struct pending_queue {
-    struct pending_pod **pods;
+struct queue {
+    struct queue_pod **pods;
     size_t count, cap;
 };
 
-void pending_free(struct pending_queue *q);
+void queue_free(struct queue *q);
 
 /* Adds a pod, or takes note of its change: one that has become another is tried again. */
-void pending_set(struct pending_queue *q, const json_t *pod, int64_t now_us);
+void queue_set(struct queue *q, const json_t *pod, int64_t now_us);
 /* uid NULL: whichever pod has the key. */
-void pending_remove(struct pending_queue *q, const char *key, const char *uid);
+void queue_remove(struct queue *q, const char *key, const char *uid);
 
 /* The key of the next pod that is due (a copy, the caller's), which counts as tried; NULL: none, and *next_us
  * is when one will be (INT64_MAX: never). */
-char *pending_take(struct pending_queue *q, int64_t now_us, int64_t *next_us);
+char *queue_take(struct queue *q, int64_t now_us, int64_t *next_us);
 
 /* The pod that was taken fits nowhere, or (again) something failed that passes by itself. */
-void pending_park(struct pending_queue *q, const char *key, bool again, int64_t now_us);
+void queue_park(struct queue *q, const char *key, bool again, int64_t now_us);
 
 /* Something changed that may help: parked pods come again, each not before its back-off. */
-void pending_wake(struct pending_queue *q, int64_t now_us);
+void queue_wake(struct queue *q, int64_t now_us);
 
 #endif

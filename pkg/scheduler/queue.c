@@ -1,6 +1,6 @@
-/* See pending.h. A plain array: it is short unless the cluster is full, and then a pass over it is small
+/* See queue.h. A plain array: it is short unless the cluster is full, and then a pass over it is small
  * beside the decision that it leads to. */
-#include "scheduler/pending.h"
+#include "scheduler/queue.h"
 
 #include "base/mem.h"
 #include "client/kube.h"
@@ -9,21 +9,21 @@
 
 #include <string.h>
 
-static void pod_free(struct pending_pod *p)
+static void pod_free(struct queue_pod *p)
 {
     free(p->key);
     free(p);
 }
 
-void pending_free(struct pending_queue *q)
+void queue_free(struct queue *q)
 {
     for (size_t i = 0; i < q->count; i++)
         pod_free(q->pods[i]);
     free(q->pods);
-    *q = (struct pending_queue){0};
+    *q = (struct queue){0};
 }
 
-static size_t find(const struct pending_queue *q, const char *key)
+static size_t find(const struct queue *q, const char *key)
 {
     size_t i = 0;
     while (i < q->count && strcmp(q->pods[i]->key, key) != 0)
@@ -38,18 +38,18 @@ static uint64_t spec_digest(const json_t *pod)
     return sched_digest(spec ? spec : "") * 31 + sched_digest(labels ? labels : "");
 }
 
-void pending_set(struct pending_queue *q, const json_t *pod, int64_t now_us)
+void queue_set(struct queue *q, const json_t *pod, int64_t now_us)
 {
     char key[KUBE_KEY_MAX];
     kube_key(key, pod);
     uint64_t spec = spec_digest(pod);
     size_t i = find(q, key);
     if (i < q->count && q->pods[i]->uid != sched_digest(kube_uid(pod))) {
-        pending_remove(q, key, NULL); /* another pod of that name */
+        queue_remove(q, key, NULL); /* another pod of that name */
         i = q->count;
     }
     if (i < q->count) {
-        struct pending_pod *p = q->pods[i];
+        struct queue_pod *p = q->pods[i];
         if (p->spec != spec)
             p->due_us = now_us;
         p->spec = spec;
@@ -59,7 +59,7 @@ void pending_set(struct pending_queue *q, const json_t *pod, int64_t now_us)
         q->cap = q->cap ? q->cap * 2 : 16;
         q->pods = mem_reallocarray(q->pods, q->cap, sizeof(*q->pods));
     }
-    struct pending_pod *p = q->pods[q->count++] = mem_zalloc(sizeof(*p));
+    struct queue_pod *p = q->pods[q->count++] = mem_zalloc(sizeof(*p));
     p->key = mem_strdup(key);
     p->uid = sched_digest(kube_uid(pod));
     p->spec = spec;
@@ -68,7 +68,7 @@ void pending_set(struct pending_queue *q, const json_t *pod, int64_t now_us)
     p->due_us = now_us;
 }
 
-void pending_remove(struct pending_queue *q, const char *key, const char *uid)
+void queue_remove(struct queue *q, const char *key, const char *uid)
 {
     size_t i = find(q, key);
     if (i == q->count || (uid && q->pods[i]->uid != sched_digest(uid)))
@@ -77,7 +77,7 @@ void pending_remove(struct pending_queue *q, const char *key, const char *uid)
     q->pods[i] = q->pods[--q->count];
 }
 
-static bool before(const struct pending_pod *a, const struct pending_pod *b)
+static bool before(const struct queue_pod *a, const struct queue_pod *b)
 {
     if (a->priority != b->priority)
         return a->priority > b->priority;
@@ -86,12 +86,12 @@ static bool before(const struct pending_pod *a, const struct pending_pod *b)
     return strcmp(a->key, b->key) < 0;
 }
 
-char *pending_take(struct pending_queue *q, int64_t now_us, int64_t *next_us)
+char *queue_take(struct queue *q, int64_t now_us, int64_t *next_us)
 {
-    struct pending_pod *best = NULL;
+    struct queue_pod *best = NULL;
     *next_us = INT64_MAX;
     for (size_t i = 0; i < q->count; i++) {
-        struct pending_pod *p = q->pods[i];
+        struct queue_pod *p = q->pods[i];
         if (p->due_us > now_us)
             *next_us = p->due_us < *next_us ? p->due_us : *next_us;
         else if (!best || before(p, best))
@@ -113,7 +113,7 @@ static int64_t backoff_us(int attempts)
     return delay < PENDING_BACKOFF_MAX_US ? delay : PENDING_BACKOFF_MAX_US;
 }
 
-void pending_park(struct pending_queue *q, const char *key, bool again, int64_t now_us)
+void queue_park(struct queue *q, const char *key, bool again, int64_t now_us)
 {
     size_t i = find(q, key);
     /* If it changed, or something was freed, while it was being tried, it stays due. */
@@ -121,10 +121,10 @@ void pending_park(struct pending_queue *q, const char *key, bool again, int64_t 
         q->pods[i]->due_us = now_us + backoff_us(q->pods[i]->attempts);
 }
 
-void pending_wake(struct pending_queue *q, int64_t now_us)
+void queue_wake(struct queue *q, int64_t now_us)
 {
     for (size_t i = 0; i < q->count; i++) {
-        struct pending_pod *p = q->pods[i];
+        struct queue_pod *p = q->pods[i];
         if (p->due_us != INT64_MAX)
             continue;
         int64_t due = p->tried_us + backoff_us(p->attempts);
