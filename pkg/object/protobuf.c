@@ -12,7 +12,7 @@ static const char magic[4] = {'k', '8', 's', 0};
 enum { UNKNOWN_TYPE_META = 1, UNKNOWN_RAW = 2, UNKNOWN_CONTENT_ENCODING = 3, UNKNOWN_CONTENT_TYPE = 4 };
 enum { TYPE_META_API_VERSION = 1, TYPE_META_KIND = 2 };
 
-static bool copy_text(char *out, size_t size, const struct wire_field *field)
+static bool copy_text(char *out, size_t size, const struct pbwire_field *field)
 {
     if (field->len >= size || memchr(field->bytes, 0, field->len))
         return false;
@@ -21,13 +21,13 @@ static bool copy_text(char *out, size_t size, const struct wire_field *field)
     return true;
 }
 
-static bool read_type_meta(const struct wire_field *meta, char *api_version, size_t api_version_size,
+static bool read_type_meta(const struct pbwire_field *meta, char *api_version, size_t api_version_size,
                            char *kind, size_t kind_size)
 {
-    struct wire_reader reader = {meta->bytes, meta->bytes + meta->len};
-    struct wire_field field;
+    struct pbwire_reader reader = {meta->bytes, meta->bytes + meta->len};
+    struct pbwire_field field;
     int rc;
-    while ((rc = wire_next(&reader, &field)) > 0) {
+    while ((rc = protobuf_wire_next(&reader, &field)) > 0) {
         if (field.type != WIRE_BYTES)
             continue;
         if (field.number == TYPE_META_API_VERSION && !copy_text(api_version, api_version_size, &field))
@@ -48,10 +48,10 @@ int protobuf_open(const uint8_t *bytes, size_t len, char *api_version, size_t ap
     api_version[0] = kind[0] = '\0';
     *raw = bytes + len;
     *raw_len = 0;
-    struct wire_reader reader = {bytes + sizeof(magic), bytes + len};
-    struct wire_field field;
+    struct pbwire_reader reader = {bytes + sizeof(magic), bytes + len};
+    struct pbwire_field field;
     int rc;
-    while ((rc = wire_next(&reader, &field)) > 0) {
+    while ((rc = protobuf_wire_next(&reader, &field)) > 0) {
         if (field.type != WIRE_BYTES)
             continue;
         if (field.number == UNKNOWN_TYPE_META &&
@@ -68,16 +68,16 @@ int protobuf_open(const uint8_t *bytes, size_t len, char *api_version, size_t ap
 void protobuf_seal(struct buf *out, const char *api_version, const char *kind, const void *raw, size_t len)
 {
     buf_append(out, magic, sizeof(magic));
-    size_t meta = wire_open(out, UNKNOWN_TYPE_META);
-    wire_put_bytes(out, TYPE_META_API_VERSION, api_version, strlen(api_version));
-    wire_put_bytes(out, TYPE_META_KIND, kind, strlen(kind));
-    wire_close(out, meta);
-    wire_put_bytes(out, UNKNOWN_RAW, raw, len);
-    wire_put_bytes(out, UNKNOWN_CONTENT_ENCODING, NULL, 0);
-    wire_put_bytes(out, UNKNOWN_CONTENT_TYPE, NULL, 0);
+    size_t meta = protobuf_wire_open(out, UNKNOWN_TYPE_META);
+    protobuf_wire_put_bytes(out, TYPE_META_API_VERSION, api_version, strlen(api_version));
+    protobuf_wire_put_bytes(out, TYPE_META_KIND, kind, strlen(kind));
+    protobuf_wire_close(out, meta);
+    protobuf_wire_put_bytes(out, UNKNOWN_RAW, raw, len);
+    protobuf_wire_put_bytes(out, UNKNOWN_CONTENT_ENCODING, NULL, 0);
+    protobuf_wire_put_bytes(out, UNKNOWN_CONTENT_TYPE, NULL, 0);
 }
 
 void protobuf_put_message(struct buf *out, unsigned number, const void *bytes, size_t len)
 {
-    wire_put_bytes(out, number, bytes, len);
+    protobuf_wire_put_bytes(out, number, bytes, len);
 }

@@ -23,7 +23,7 @@ static int malformed(const struct schema_message *message, struct err *err)
     return err_set(err, ERR_BAD_REQUEST, "proto: %s: malformed message", strrchr(message->name, '.') + 1);
 }
 
-static json_t *make_bytes(const struct wire_field *wire)
+static json_t *make_bytes(const struct pbwire_field *wire)
 {
     size_t size = sodium_base64_encoded_len(wire->len, sodium_base64_VARIANT_ORIGINAL);
     mem_auto char *text = mem_alloc(size);
@@ -31,13 +31,13 @@ static json_t *make_bytes(const struct wire_field *wire)
 }
 
 /* {1: seconds, 2: nanos}; no bytes at all are Go's zero time, null in JSON. */
-static json_t *make_time(const struct wire_field *wire, bool micro)
+static json_t *make_time(const struct pbwire_field *wire, bool micro)
 {
-    struct wire_reader reader = {wire->bytes, wire->bytes + wire->len};
-    struct wire_field field;
+    struct pbwire_reader reader = {wire->bytes, wire->bytes + wire->len};
+    struct pbwire_field field;
     int64_t seconds = 0, nanos = 0;
     int rc;
-    while ((rc = wire_next(&reader, &field)) > 0) {
+    while ((rc = protobuf_wire_next(&reader, &field)) > 0) {
         if (field.type == WIRE_VARINT && field.number == 1)
             seconds = (int64_t)field.value;
         if (field.type == WIRE_VARINT && field.number == 2)
@@ -59,42 +59,42 @@ static json_t *make_time(const struct wire_field *wire, bool micro)
 }
 
 /* The bytes of field 1, which Quantity, RawExtension and FieldsV1 consist of. */
-static bool first_bytes(const struct wire_field *wire, struct wire_field *out)
+static bool first_bytes(const struct pbwire_field *wire, struct pbwire_field *out)
 {
-    struct wire_reader reader = {wire->bytes, wire->bytes + wire->len};
-    struct wire_field field;
-    *out = (struct wire_field){.bytes = wire->bytes};
+    struct pbwire_reader reader = {wire->bytes, wire->bytes + wire->len};
+    struct pbwire_field field;
+    *out = (struct pbwire_field){.bytes = wire->bytes};
     int rc;
-    while ((rc = wire_next(&reader, &field)) > 0)
+    while ((rc = protobuf_wire_next(&reader, &field)) > 0)
         if (field.number == 1 && field.type == WIRE_BYTES)
             *out = field;
     return rc == 0;
 }
 
-static json_t *make_quantity(const struct wire_field *wire)
+static json_t *make_quantity(const struct pbwire_field *wire)
 {
-    struct wire_field text;
+    struct pbwire_field text;
     if (!first_bytes(wire, &text))
         return NULL;
     return text.len ? json_stringn((const char *)text.bytes, text.len) : json_string("0");
 }
 
-static json_t *make_raw(const struct wire_field *wire, struct err *err)
+static json_t *make_raw(const struct pbwire_field *wire, struct err *err)
 {
-    struct wire_field raw;
+    struct pbwire_field raw;
     if (!first_bytes(wire, &raw))
         return NULL;
     return raw.len ? json_parse(raw.bytes, raw.len, err) : json_null();
 }
 
-static json_t *make_int_or_string(const struct wire_field *wire)
+static json_t *make_int_or_string(const struct pbwire_field *wire)
 {
-    struct wire_reader reader = {wire->bytes, wire->bytes + wire->len};
-    struct wire_field field, text = {.bytes = wire->bytes};
+    struct pbwire_reader reader = {wire->bytes, wire->bytes + wire->len};
+    struct pbwire_field field, text = {.bytes = wire->bytes};
     uint64_t type = 0;
     int32_t number = 0;
     int rc;
-    while ((rc = wire_next(&reader, &field)) > 0) {
+    while ((rc = protobuf_wire_next(&reader, &field)) > 0) {
         if (field.number == 1 && field.type == WIRE_VARINT)
             type = field.value;
         else if (field.number == 2 && field.type == WIRE_VARINT)
@@ -107,13 +107,13 @@ static json_t *make_int_or_string(const struct wire_field *wire)
     return type == 0 ? json_integer(number) : json_stringn((const char *)text.bytes, text.len);
 }
 
-static json_t *make_strings(const struct wire_field *wire)
+static json_t *make_strings(const struct pbwire_field *wire)
 {
-    struct wire_reader reader = {wire->bytes, wire->bytes + wire->len};
-    struct wire_field field;
+    struct pbwire_reader reader = {wire->bytes, wire->bytes + wire->len};
+    struct pbwire_field field;
     json_t *out = json_array();
     int rc;
-    while ((rc = wire_next(&reader, &field)) > 0)
+    while ((rc = protobuf_wire_next(&reader, &field)) > 0)
         if (field.number == 1 && field.type == WIRE_BYTES &&
             json_array_append_new(out, json_stringn((const char *)field.bytes, field.len)) != 0)
             break;
@@ -123,7 +123,7 @@ static json_t *make_strings(const struct wire_field *wire)
     return NULL;
 }
 
-static json_t *make_message(const struct schema_message *message, const struct wire_field *wire,
+static json_t *make_message(const struct schema_message *message, const struct pbwire_field *wire,
                             unsigned depth, struct err *err)
 {
     json_t *out = json_object();
@@ -133,7 +133,7 @@ static json_t *make_message(const struct schema_message *message, const struct w
     return NULL;
 }
 
-static json_t *make_length_delimited(const struct schema_field *field, const struct wire_field *wire,
+static json_t *make_length_delimited(const struct schema_field *field, const struct pbwire_field *wire,
                                      unsigned depth, struct err *err)
 {
     switch ((enum schema_type)field->type) {
@@ -161,7 +161,7 @@ static json_t *make_length_delimited(const struct schema_field *field, const str
 }
 
 /* A single value; NULL when the wire type does not fit or the bytes are malformed. */
-static json_t *make_value(const struct schema_field *field, const struct wire_field *wire, unsigned depth,
+static json_t *make_value(const struct schema_field *field, const struct pbwire_field *wire, unsigned depth,
                           struct err *err)
 {
     if (wire->type == WIRE_BYTES)
@@ -203,14 +203,14 @@ static json_t *zero_of_entry(const struct schema_field *field)
 }
 
 /* {1: key, 2: value}; absent ones have their zero value. */
-static int decode_entry(json_t *map, const struct schema_field *field, const struct wire_field *wire,
+static int decode_entry(json_t *map, const struct schema_field *field, const struct pbwire_field *wire,
                         unsigned depth, struct err *err)
 {
-    struct wire_reader reader = {wire->bytes, wire->bytes + wire->len};
-    struct wire_field part, key = {.bytes = wire->bytes};
+    struct pbwire_reader reader = {wire->bytes, wire->bytes + wire->len};
+    struct pbwire_field part, key = {.bytes = wire->bytes};
     json_auto_t *value = NULL;
     int rc;
-    while ((rc = wire_next(&reader, &part)) > 0) {
+    while ((rc = protobuf_wire_next(&reader, &part)) > 0) {
         if (part.number == 1 && part.type == WIRE_BYTES) {
             key = part;
         } else if (part.number == 2) {
@@ -229,12 +229,12 @@ static int decode_entry(json_t *map, const struct schema_field *field, const str
 }
 
 /* Numbers in a list may come packed. */
-static int decode_packed(json_t *list, const struct schema_field *field, const struct wire_field *wire)
+static int decode_packed(json_t *list, const struct schema_field *field, const struct pbwire_field *wire)
 {
-    struct wire_reader reader = {wire->bytes, wire->bytes + wire->len};
-    struct wire_field item = {.type = WIRE_VARINT};
+    struct pbwire_reader reader = {wire->bytes, wire->bytes + wire->len};
+    struct pbwire_field item = {.type = WIRE_VARINT};
     while (reader.at < reader.end) {
-        if (!wire_varint(&reader, &item.value))
+        if (!protobuf_wire_varint(&reader, &item.value))
             return -1;
         json_array_append_new(list, make_value(field, &item, 0, NULL));
     }
@@ -246,7 +246,7 @@ static bool is_number(const struct schema_field *field)
     return field->type == SCHEMA_INT32 || field->type == SCHEMA_INT64 || field->type == SCHEMA_BOOL;
 }
 
-static int decode_field(json_t *object, const struct schema_field *field, const struct wire_field *wire,
+static int decode_field(json_t *object, const struct schema_field *field, const struct pbwire_field *wire,
                         unsigned depth, struct err *err)
 {
     if (!field->name[0])
@@ -271,10 +271,10 @@ static int decode_fields(json_t *object, const struct schema_message *message, c
 {
     if (depth > DEPTH_MAX)
         return err_set(err, ERR_BAD_REQUEST, "exceeded max depth");
-    struct wire_reader reader = {bytes, bytes + len};
-    struct wire_field wire;
+    struct pbwire_reader reader = {bytes, bytes + len};
+    struct pbwire_field wire;
     int rc;
-    while ((rc = wire_next(&reader, &wire)) > 0) {
+    while ((rc = protobuf_wire_next(&reader, &wire)) > 0) {
         const struct schema_field *field = schema_field_by_number(message, wire.number);
         if (!field)
             continue;

@@ -15,7 +15,7 @@
 
 static void put_time(struct buf *out, unsigned number, const json_t *value)
 {
-    size_t mark = wire_open(out, number);
+    size_t mark = protobuf_wire_open(out, number);
     int64_t unix_us;
     const char *text = json_string_value(value);
     if (text && timefmt_parse(text, &unix_us)) {
@@ -24,10 +24,10 @@ static void put_time(struct buf *out, unsigned number, const json_t *value)
             seconds--;
             micros += 1000000;
         }
-        wire_put_int(out, 1, seconds);
-        wire_put_int(out, 2, micros * 1000);
+        protobuf_wire_put_int(out, 1, seconds);
+        protobuf_wire_put_int(out, 2, micros * 1000);
     }
-    wire_close(out, mark);
+    protobuf_wire_close(out, mark);
 }
 
 static void put_bytes(struct buf *out, unsigned number, const json_t *value)
@@ -38,59 +38,59 @@ static void put_bytes(struct buf *out, unsigned number, const json_t *value)
     if (!text || sodium_base642bin(bin, len + 1, text, len, "\r\n", &bin_len, NULL,
                                    sodium_base64_VARIANT_ORIGINAL) != 0)
         bin_len = 0;
-    wire_put_bytes(out, number, bin, bin_len);
+    protobuf_wire_put_bytes(out, number, bin, bin_len);
 }
 
 static void put_text(struct buf *out, unsigned number, const json_t *value)
 {
-    wire_put_bytes(out, number, json_string_value(value), json_string_length(value));
+    protobuf_wire_put_bytes(out, number, json_string_value(value), json_string_length(value));
 }
 
 static void put_quantity(struct buf *out, unsigned number, const json_t *value)
 {
-    size_t mark = wire_open(out, number);
+    size_t mark = protobuf_wire_open(out, number);
     if (json_is_string(value))
         put_text(out, 1, value);
     else
-        wire_put_bytes(out, 1, "0", 1);
-    wire_close(out, mark);
+        protobuf_wire_put_bytes(out, 1, "0", 1);
+    protobuf_wire_close(out, mark);
 }
 
 static void put_int_or_string(struct buf *out, unsigned number, const json_t *value)
 {
-    size_t mark = wire_open(out, number);
-    wire_put_int(out, 1, json_is_string(value));
-    wire_put_int(out, 2, json_integer_value(value));
+    size_t mark = protobuf_wire_open(out, number);
+    protobuf_wire_put_int(out, 1, json_is_string(value));
+    protobuf_wire_put_int(out, 2, json_integer_value(value));
     put_text(out, 3, value);
-    wire_close(out, mark);
+    protobuf_wire_close(out, mark);
 }
 
 static void put_raw(struct buf *out, unsigned number, const json_t *value)
 {
-    size_t mark = wire_open(out, number);
+    size_t mark = protobuf_wire_open(out, number);
     if (value) {
         buf_auto struct buf text = BUF_INIT;
         json_dump_buf(&text, value);
-        wire_put_bytes(out, 1, text.data, text.len);
+        protobuf_wire_put_bytes(out, 1, text.data, text.len);
     }
-    wire_close(out, mark);
+    protobuf_wire_close(out, mark);
 }
 
 static void put_strings(struct buf *out, unsigned number, const json_t *value)
 {
-    size_t mark = wire_open(out, number);
+    size_t mark = protobuf_wire_open(out, number);
     size_t i;
     json_t *item;
     json_array_foreach(value, i, item) put_text(out, 1, item);
-    wire_close(out, mark);
+    protobuf_wire_close(out, mark);
 }
 
 static void put_message(struct buf *out, unsigned number, const struct schema_message *message,
                         const json_t *value)
 {
-    size_t mark = wire_open(out, number);
+    size_t mark = protobuf_wire_open(out, number);
     protobuf_encode(out, message, value);
-    wire_close(out, mark);
+    protobuf_wire_close(out, mark);
 }
 
 /* One value; NULL stands for the zero value. */
@@ -105,13 +105,13 @@ static void put_value(struct buf *out, const struct schema_field *field, unsigne
         break;
     case SCHEMA_INT32:
     case SCHEMA_INT64:
-        wire_put_int(out, number, json_integer_value(value));
+        protobuf_wire_put_int(out, number, json_integer_value(value));
         break;
     case SCHEMA_BOOL:
-        wire_put_int(out, number, json_is_true(value));
+        protobuf_wire_put_int(out, number, json_is_true(value));
         break;
     case SCHEMA_DOUBLE:
-        wire_put_double(out, number, json_number_value(value));
+        protobuf_wire_put_double(out, number, json_number_value(value));
         break;
     case SCHEMA_BYTES:
         put_bytes(out, number, value);
@@ -153,10 +153,10 @@ static void put_map(struct buf *out, const struct schema_field *field, const jso
     json_object_foreach((json_t *)map, key, value) keys[count++] = key;
     qsort(keys, count, sizeof(*keys), compare_keys);
     for (size_t i = 0; i < count; i++) {
-        size_t mark = wire_open(out, field->number);
-        wire_put_bytes(out, 1, keys[i], strlen(keys[i]));
+        size_t mark = protobuf_wire_open(out, field->number);
+        protobuf_wire_put_bytes(out, 1, keys[i], strlen(keys[i]));
         put_value(out, field, 2, json_object_get(map, keys[i]));
-        wire_close(out, mark);
+        protobuf_wire_close(out, mark);
     }
 }
 

@@ -3,7 +3,7 @@
 
 #define NUMBER_MAX ((1u << 29) - 1)
 
-bool wire_varint(struct wire_reader *reader, uint64_t *value)
+bool protobuf_wire_varint(struct pbwire_reader *reader, uint64_t *value)
 {
     uint64_t result = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
@@ -21,7 +21,7 @@ bool wire_varint(struct wire_reader *reader, uint64_t *value)
     return false;
 }
 
-static bool read_fixed(struct wire_reader *reader, size_t size, uint64_t *value)
+static bool read_fixed(struct pbwire_reader *reader, size_t size, uint64_t *value)
 {
     if ((size_t)(reader->end - reader->at) < size)
         return false;
@@ -32,10 +32,10 @@ static bool read_fixed(struct wire_reader *reader, size_t size, uint64_t *value)
     return true;
 }
 
-static bool read_bytes(struct wire_reader *reader, struct wire_field *field)
+static bool read_bytes(struct pbwire_reader *reader, struct pbwire_field *field)
 {
     uint64_t len;
-    if (!wire_varint(reader, &len) || len > (uint64_t)(reader->end - reader->at))
+    if (!protobuf_wire_varint(reader, &len) || len > (uint64_t)(reader->end - reader->at))
         return false;
     field->bytes = reader->at;
     field->len = (size_t)len;
@@ -43,18 +43,18 @@ static bool read_bytes(struct wire_reader *reader, struct wire_field *field)
     return true;
 }
 
-int wire_next(struct wire_reader *reader, struct wire_field *field)
+int protobuf_wire_next(struct pbwire_reader *reader, struct pbwire_field *field)
 {
     if (reader->at == reader->end)
         return 0;
     uint64_t tag;
-    if (!wire_varint(reader, &tag) || tag >> 3 == 0 || tag >> 3 > NUMBER_MAX)
+    if (!protobuf_wire_varint(reader, &tag) || tag >> 3 == 0 || tag >> 3 > NUMBER_MAX)
         return -1;
-    *field = (struct wire_field){.number = (uint32_t)(tag >> 3), .type = tag & 7};
+    *field = (struct pbwire_field){.number = (uint32_t)(tag >> 3), .type = tag & 7};
     bool read = false;
     switch (field->type) {
     case WIRE_VARINT:
-        read = wire_varint(reader, &field->value);
+        read = protobuf_wire_varint(reader, &field->value);
         break;
     case WIRE_FIXED64:
         read = read_fixed(reader, 8, &field->value);
@@ -69,7 +69,7 @@ int wire_next(struct wire_reader *reader, struct wire_field *field)
     return read ? 1 : -1;
 }
 
-void wire_put_varint(struct buf *out, uint64_t value)
+void protobuf_wire_put_varint(struct buf *out, uint64_t value)
 {
     char bytes[10];
     size_t len = 0;
@@ -81,42 +81,42 @@ void wire_put_varint(struct buf *out, uint64_t value)
     buf_append(out, bytes, len);
 }
 
-void wire_put_tag(struct buf *out, uint32_t number, enum wire_type type)
+void protobuf_wire_put_tag(struct buf *out, uint32_t number, enum pbwire_type type)
 {
-    wire_put_varint(out, (uint64_t)number << 3 | type);
+    protobuf_wire_put_varint(out, (uint64_t)number << 3 | type);
 }
 
-void wire_put_bytes(struct buf *out, uint32_t number, const void *bytes, size_t len)
+void protobuf_wire_put_bytes(struct buf *out, uint32_t number, const void *bytes, size_t len)
 {
-    wire_put_tag(out, number, WIRE_BYTES);
-    wire_put_varint(out, len);
+    protobuf_wire_put_tag(out, number, WIRE_BYTES);
+    protobuf_wire_put_varint(out, len);
     if (len)
         buf_append(out, bytes, len);
 }
 
-void wire_put_int(struct buf *out, uint32_t number, int64_t value)
+void protobuf_wire_put_int(struct buf *out, uint32_t number, int64_t value)
 {
-    wire_put_tag(out, number, WIRE_VARINT);
-    wire_put_varint(out, (uint64_t)value);
+    protobuf_wire_put_tag(out, number, WIRE_VARINT);
+    protobuf_wire_put_varint(out, (uint64_t)value);
 }
 
-void wire_put_double(struct buf *out, uint32_t number, double value)
+void protobuf_wire_put_double(struct buf *out, uint32_t number, double value)
 {
     uint64_t bits;
     memcpy(&bits, &value, sizeof(bits));
-    wire_put_tag(out, number, WIRE_FIXED64);
+    protobuf_wire_put_tag(out, number, WIRE_FIXED64);
     for (size_t i = 0; i < 8; i++)
         buf_putc(out, (char)(bits >> (8 * i)));
 }
 
-size_t wire_open(struct buf *out, uint32_t number)
+size_t protobuf_wire_open(struct buf *out, uint32_t number)
 {
-    wire_put_tag(out, number, WIRE_BYTES);
+    protobuf_wire_put_tag(out, number, WIRE_BYTES);
     buf_putc(out, 0);
     return out->len;
 }
 
-void wire_close(struct buf *out, size_t mark)
+void protobuf_wire_close(struct buf *out, size_t mark)
 {
     size_t len = out->len - mark;
     size_t more = 0;

@@ -11,37 +11,37 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
+enum pbwire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
-struct wire_reader {
+struct pbwire_reader {
     const uint8_t *at;
     const uint8_t *end;
 };
 
 /* One field of a message: its number, and its value as the wire type says. */
-struct wire_field {
+struct pbwire_field {
     uint32_t number;
-    enum wire_type type;
+    enum pbwire_type type;
     uint64_t value;       /* WIRE_VARINT, WIRE_FIXED64, WIRE_FIXED32 */
     const uint8_t *bytes; /* WIRE_BYTES, borrowed */
     size_t len;
 };
 
 /* Takes the next field. Returns 1, 0 at the end, -1 when the bytes are no message. */
-int wire_next(struct wire_reader *reader, struct wire_field *field);
+int protobuf_wire_next(struct pbwire_reader *reader, struct pbwire_field *field);
 
 /* Takes a varint; false when there is none. */
-bool wire_varint(struct wire_reader *reader, uint64_t *value);
+bool protobuf_wire_varint(struct pbwire_reader *reader, uint64_t *value);
 
-void wire_put_varint(struct buf *out, uint64_t value);
-void wire_put_tag(struct buf *out, uint32_t number, enum wire_type type);
-void wire_put_bytes(struct buf *out, uint32_t number, const void *bytes, size_t len);
-void wire_put_int(struct buf *out, uint32_t number, int64_t value);
-void wire_put_double(struct buf *out, uint32_t number, double value);
+void protobuf_wire_put_varint(struct buf *out, uint64_t value);
+void protobuf_wire_put_tag(struct buf *out, uint32_t number, enum pbwire_type type);
+void protobuf_wire_put_bytes(struct buf *out, uint32_t number, const void *bytes, size_t len);
+void protobuf_wire_put_int(struct buf *out, uint32_t number, int64_t value);
+void protobuf_wire_put_double(struct buf *out, uint32_t number, double value);
 
 /* A nested message whose length is not known before: open remembers the place, close puts the length there.
  */
-size_t wire_open(struct buf *out, uint32_t number);
-void wire_close(struct buf *out, size_t mark);
+size_t protobuf_wire_open(struct buf *out, uint32_t number);
+void protobuf_wire_close(struct buf *out, size_t mark);
 
 #endif

@@ -139,13 +139,13 @@ static void test_index_names_every_group_version(void **state)
     }
 }
 
-static size_t count_named(const struct wire_field *field, uint32_t number)
+static size_t count_named(const struct pbwire_field *field, uint32_t number)
 {
-    struct wire_reader reader = {field->bytes, field->bytes + field->len};
-    struct wire_field part;
+    struct pbwire_reader reader = {field->bytes, field->bytes + field->len};
+    struct pbwire_field part;
     size_t count = 0;
     int rc;
-    while ((rc = wire_next(&reader, &part)) > 0)
+    while ((rc = protobuf_wire_next(&reader, &part)) > 0)
         count += part.number == number;
     assert_int_equal(rc, 0);
     return count;
@@ -159,11 +159,11 @@ static void test_protobuf_of_version_2(void **state)
     openapi_v2(&text);
     openapi_v2_protobuf(&bytes);
     json_auto_t *document = parse(&text);
-    struct wire_reader reader = {(uint8_t *)bytes.data, (uint8_t *)bytes.data + bytes.len};
-    struct wire_field field;
+    struct pbwire_reader reader = {(uint8_t *)bytes.data, (uint8_t *)bytes.data + bytes.len};
+    struct pbwire_field field;
     size_t paths = 0, definitions = 0;
     int rc;
-    while ((rc = wire_next(&reader, &field)) > 0) {
+    while ((rc = protobuf_wire_next(&reader, &field)) > 0) {
         if (field.number == 8)
             paths = count_named(&field, 2);
         if (field.number == 9)

@@ -96,13 +96,13 @@ static void test_long_messages_get_long_lengths(void **state)
     static const size_t sizes[] = {0, 1, 127, 128, 16383, 16384, 2097152};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         buf_auto struct buf out = BUF_INIT;
-        size_t mark = wire_open(&out, 1);
+        size_t mark = protobuf_wire_open(&out, 1);
         for (size_t j = 0; j < sizes[i]; j++)
             buf_putc(&out, (char)('a' + j % 26));
-        wire_close(&out, mark);
-        struct wire_reader reader = {(uint8_t *)out.data, (uint8_t *)out.data + out.len};
-        struct wire_field field;
-        assert_int_equal(wire_next(&reader, &field), 1);
+        protobuf_wire_close(&out, mark);
+        struct pbwire_reader reader = {(uint8_t *)out.data, (uint8_t *)out.data + out.len};
+        struct pbwire_field field;
+        assert_int_equal(protobuf_wire_next(&reader, &field), 1);
         assert_int_equal(field.len, sizes[i]);
         assert_true(reader.at == reader.end);
         assert_true(sizes[i] == 0 || field.bytes[sizes[i] - 1] == 'a' + (sizes[i] - 1) % 26);
