@@ -215,6 +215,7 @@ struct http_upgrade {
     bool websocket;
     bool port_forward;
     const char *subprotocol; /* static */
+    bool in, out, error, tty; /* what was asked for */
 };
 int http_upgrade_negotiate(struct http_request *request, bool port_forward, struct http_upgrade *out);
 /* Answers 101 and connects the client to the runtime's streaming server at url. */

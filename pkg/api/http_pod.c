@@ -181,6 +181,10 @@ static int stream_options(struct http_job *job)
     if (job->kind != JOB_PORT_FORWARD && !job->in && !job->out && !job->error)
         return err_set(&request->err, ERR_BAD_REQUEST,
                        "you must specify at least 1 of stdin, stdout, stderr");
+    job->upgrade.in = job->in;
+    job->upgrade.out = job->out;
+    job->upgrade.error = job->error;
+    job->upgrade.tty = job->tty;
     return http_upgrade_negotiate(request, job->kind == JOB_PORT_FORWARD, &job->upgrade);
 }
 

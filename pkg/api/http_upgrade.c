@@ -163,6 +163,10 @@ enum MHD_Result http_upgrade_reply(struct http_request *request, const struct ht
     u->stream.subprotocol = upgrade->subprotocol;
     u->stream.url = u->url;
     u->stream.port_forward = upgrade->port_forward;
+    u->stream.stdin_ = upgrade->in;
+    u->stream.stdout_ = upgrade->out;
+    u->stream.stderr_ = upgrade->error;
+    u->stream.tty = upgrade->tty;
     struct MHD_Response *response = MHD_create_response_for_upgrade(on_upgrade, u);
     if (!response) {
         upgraded_free(u);

@@ -13,11 +13,14 @@ enum stream_protocol { STREAM_SPDY, STREAM_WEBSOCKET };
 
 struct stream_request {
     enum stream_protocol protocol;
-    const char *subprotocol; /* as negotiated with the client, e.g. "v5.channel.k8s.io", "v4.channel.k8s.io" */
-    const char *url;         /* of the runtime's streaming server */
+    const char
+        *subprotocol; /* as negotiated with the client, e.g. "v5.channel.k8s.io", "v4.channel.k8s.io" */
+    const char *url;  /* of the runtime's streaming server */
     bool port_forward;
-    int client_fd;           /* plain bytes after the client's 101; not closed here */
-    const void *early;       /* bytes that came with the upgrade request */
+    /* What was asked for, as the runtime was asked; WebSocket exec and attach only. */
+    bool stdin_, stdout_, stderr_, tty;
+    int client_fd;     /* plain bytes after the client's 101; not closed here */
+    const void *early; /* bytes that came with the upgrade request */
     size_t early_len;
 };
 
