@@ -49,7 +49,7 @@ struct blockstore {
     bool keeper_started;
     pthread_mutex_t keeper_lock;
     pthread_cond_t keeper_wake;
-    bool stopping;
+    _Atomic bool stopping;
     bool dirty;             /* something was committed since the last checkpoint */
     int64_t dirty_since_us; /* monotonic */
     uint64_t dirty_bytes;   /* of log since then */

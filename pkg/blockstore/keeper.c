@@ -10,10 +10,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#include <assert.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
+#define WRITE_OUT_PIECE (1 << 20)
 #define RETRY_US 5000000 /* after a failure, such as a full disk */
 
 /* Starts the pin of a new checkpoint and copies what the file needs. No commit is going on. */
@@ -41,6 +43,19 @@ static int capture(struct blockstore *store, struct checkpoint *checkpoint, MDB_
     return 0;
 }
 
+/* Writes dirty pages out a piece at a time before the sync. All at once they would hold up the log's own
+ * syncs behind them in the disk's queue: a quarter of a second for 100 MB, in which no commit ends. */
+static void write_out_gently(struct blockstore *store)
+{
+    mdb_filehandle_t fd;
+    struct stat st;
+    if (mdb_env_get_fd(store->env, &fd) || fstat(fd, &st) < 0)
+        return;
+    for (off_t at = 0; at < st.st_size && !store->stopping; at += WRITE_OUT_PIECE)
+        sync_file_range(fd, at, WRITE_OUT_PIECE,
+                        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+}
+
 static void replace_pin(struct blockstore *store, MDB_txn *pin, uint64_t height)
 {
     if (store->pin)
@@ -63,6 +78,7 @@ int blockstore_checkpoint(struct blockstore *store, struct err *err)
     int rc = due ? capture(store, &checkpoint, &pin, err) : 0;
     pthread_mutex_unlock(&store->commit_lock);
     if (due && !rc) {
+        write_out_gently(store);
         rc = mdb_env_sync(store->env, 1);
         rc = rc ? lmdb_error(err, rc, "sync the state store")
                 : checkpoint_save(&checkpoint, store->dir_fd, err);

@@ -4,10 +4,10 @@ set -eu
 katena=$1
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-"$2" "$dir"
+"$2" "$dir/data"
 
 chain() {
-    "$katena" chain "$@" --data-dir "$dir"
+    "$katena" chain "$@" --data-dir "$dir/data"
 }
 expect() { # TEXT COMMAND...: the output has the text
     text=$1
@@ -65,6 +65,9 @@ chain prove "$id" --to-head --without-content -o "$dir/proof"
 expect 'The proof holds' "$katena" chain verify --proof "$dir/proof" --head "$head"
 sed 's/"index":0/"index":1/' "$dir/proof" >"$dir/forged"
 expect_failure 'does not hold' "$katena" chain verify --proof "$dir/forged"
+
+# Beside a node that runs.
+expect '7 blocks and 6 transactions hold' "$2" "$dir/running" "$katena chain verify --data-dir $dir/running"
 
 expect_failure 'there is no chain' "$katena" chain status --data-dir "$dir/nowhere"
 expect_failure 'unknown command' "$katena" chain dance --data-dir "$dir"
