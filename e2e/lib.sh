@@ -21,7 +21,7 @@ node_running() {
 
 # Starts the node (again, with the same data) and waits until it is ready.
 node_start() {
-    "$KATENA" server --data-dir "$DATA_DIR" --bind-address 127.0.0.1 --https-listen-port "$E2E_PORT" \
+    "$KATENA" server --data-dir "$DATA_DIR" --https-listen-port "$E2E_PORT" \
         >>"$E2E_DIR/katena.log" 2>&1 &
     NODE_PID=$!
     echo "$NODE_PID" >"$E2E_DIR/pid"

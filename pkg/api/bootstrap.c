@@ -194,12 +194,13 @@ static void create_service(struct batch *batch)
                              "protocol", "TCP", "port", 443, "targetPort", port, "sessionAffinity", "None"));
 }
 
-/* Where the API of this node is reached; without an advertised address the Service has no endpoints. */
+/* Where the API of this node is reached. Without an address that others can reach (an endpoint may not be a
+ * loopback address) the Service has no endpoints. */
 static void create_endpoints(struct batch *batch)
 {
     const char *address = batch->server->advertise_address;
     const json_int_t port = batch->server->port > 0 ? batch->server->port : 6443;
-    if (!address || !*address)
+    if (!address || !*address || !strncmp(address, "127.", 4))
         return;
     create_missing(batch, "", "endpoints",
                    json_pack("{s:{s:s, s:s, s:{s:s}}, s:[{s:[{s:s}], s:[{s:s, s:I, s:s}]}]}", "metadata",

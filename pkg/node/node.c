@@ -56,7 +56,7 @@ static int resolve_options(struct node *node, struct err *err)
         node_default_name(node->name);
     if (options->advertise_address)
         snprintf(node->address, sizeof(node->address), "%s", options->advertise_address);
-    else if (strcmp(options->bind_address, "0.0.0.0"))
+    else if (strcmp(options->bind_address, "0.0.0.0") && strncmp(options->bind_address, "127.", 4))
         snprintf(node->address, sizeof(node->address), "%s", options->bind_address);
     else
         node_default_address(node->address);
