@@ -12,3 +12,7 @@ function(katena_compile_schemas name)
     COMMENT "Compiling api/ into tables")
   target_sources(katena_${name} PRIVATE ${tables})
 endfunction()
+
+# docs/api-coverage.md must say what api/ holds.
+add_test(NAME api_coverage COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/hack/gen-coverage --check)
+set_tests_properties(api_coverage PROPERTIES LABELS unit)
