@@ -4,6 +4,8 @@
 int admission_create(struct api_call *call, json_t *object)
 {
     int rc = admission_namespace(call, object);
+    if (kind_is(call->kind, "", "secrets"))
+        admission_secret(object);
     if (!rc && kind_is(call->kind, "", "pods")) {
         rc = admission_service_account(call, object);
         if (!rc)
@@ -16,6 +18,8 @@ int admission_create(struct api_call *call, json_t *object)
 
 int admission_update(struct api_call *call, json_t *object)
 {
+    if (kind_is(call->kind, "", "secrets"))
+        admission_secret(object);
     if (!strcmp(call->kind->group, "rbac.authorization.k8s.io"))
         return admission_rbac(call, object);
     return 0;

@@ -34,12 +34,12 @@ struct creation {
 
 static const char *const administrators[] = {"system:masters"};
 
-static void on_created(void *arg, struct api_response *response)
+static void on_done(void *arg, struct api_response *response)
 {
     struct creation *creation = arg;
     struct batch *batch = creation->batch;
     pthread_mutex_lock(&batch->lock);
-    if (response->status != 201 && response->status != 409 && !batch->err.code)
+    if (response->status >= 300 && response->status != 409 && !batch->err.code)
         err_set(&batch->err, ERR_INTERNAL, "bootstrap of %s %s: %s", creation->request.kind->plural,
                 json_str_or_empty(creation->object, "metadata", "name"), buf_str(&response->body));
     json_decref(creation->object);
@@ -50,7 +50,9 @@ static void on_created(void *arg, struct api_response *response)
     pthread_mutex_unlock(&batch->lock);
 }
 
-static bool is_there(struct batch *batch, const struct schema_kind *kind, const json_t *object)
+/* Whether the object is there; text (may be NULL) gets its content. */
+static bool is_there(struct batch *batch, const struct schema_kind *kind, const json_t *object,
+                     struct buf *text)
 {
     struct resource_key key = {kind->group, kind->plural,
                                kind->namespaced ? json_str_or_empty(object, "metadata", "namespace") : "",
@@ -59,35 +61,55 @@ static bool is_there(struct batch *batch, const struct schema_kind *kind, const 
     struct state_snapshot *snapshot = ops->snapshot_begin(ledger_store(batch->server->ledger));
     struct state_object state;
     int rc = ops->get(snapshot, &key, &state, NULL);
+    if (!rc && text)
+        rc = object_open(batch->server, &state, text, NULL);
     ops->snapshot_end(snapshot);
     return rc == 0;
 }
 
-/* Begins the creation of object (taken) unless it is there. */
-static void create_missing(struct batch *batch, const char *group, const char *plural, json_t *object)
+static void begin(struct batch *batch, enum api_verb verb, const struct schema_kind *kind, json_t *object)
 {
-    const struct schema_kind *kind = registry_by_resource(group, "v1", plural);
-    if (!kind || is_there(batch, kind, object)) {
-        json_decref(object);
-        return;
-    }
     struct creation *creation = mem_zalloc(sizeof(*creation));
     creation->batch = batch;
     creation->object = object;
     creation->request = (struct api_request){
         .user = {.name = "system:apiserver", .uid = "", .groups = administrators, .group_count = 1},
-        .verb = API_CREATE,
+        .verb = verb,
         .kind = kind,
         .subresource = "",
         .namespace = kind->namespaced ? json_str_or_empty(object, "metadata", "namespace") : "",
-        .name = "",
+        .name = verb == API_UPDATE ? json_str_or_empty(object, "metadata", "name") : "",
         .body_value = object,
         .grace_period_s = -1,
         .field_manager = "katena"};
     pthread_mutex_lock(&batch->lock);
     batch->open++;
     pthread_mutex_unlock(&batch->lock);
-    api_handle(batch->server, &creation->request, on_created, creation);
+    api_handle(batch->server, &creation->request, on_done, creation);
+}
+
+/* Begins the creation of object (taken) unless it is there. */
+static void create_missing(struct batch *batch, const char *group, const char *plural, json_t *object)
+{
+    const struct schema_kind *kind = registry_by_resource(group, "v1", plural);
+    if (!kind || is_there(batch, kind, object, NULL))
+        json_decref(object);
+    else
+        begin(batch, API_CREATE, kind, object);
+}
+
+/* The same, and replaces it when its text has not all of the marks. */
+static void create_current(struct batch *batch, const char *group, const char *plural, json_t *object,
+                           const char *mark, const char *second_mark)
+{
+    const struct schema_kind *kind = registry_by_resource(group, "v1", plural);
+    buf_auto struct buf text = BUF_INIT;
+    if (!is_there(batch, kind, object, &text))
+        begin(batch, API_CREATE, kind, object);
+    else if (!strstr(buf_str(&text), mark) || !strstr(buf_str(&text), second_mark))
+        begin(batch, API_UPDATE, kind, object);
+    else
+        json_decref(object);
 }
 
 static int batch_wait(struct batch *batch, struct err *err)
@@ -202,17 +224,20 @@ static void create_endpoints(struct batch *batch)
     const json_int_t port = batch->server->port > 0 ? batch->server->port : 6443;
     if (!address || !*address || !strncmp(address, "127.", 4))
         return;
-    create_missing(batch, "", "endpoints",
-                   json_pack("{s:{s:s, s:s, s:{s:s}}, s:[{s:[{s:s}], s:[{s:s, s:I, s:s}]}]}", "metadata",
-                             "name", "kubernetes", "namespace", "default", "labels",
-                             "endpointslice.kubernetes.io/skip-mirror", "true", "subsets", "addresses", "ip",
-                             address, "ports", "name", "https", "port", port, "protocol", "TCP"));
-    create_missing(batch, "discovery.k8s.io", "endpointslices",
-                   json_pack("{s:{s:s, s:s, s:{s:s}}, s:s, s:[{s:[s], s:{s:b}}], s:[{s:s, s:I, s:s}]}",
-                             "metadata", "name", "kubernetes", "namespace", "default", "labels",
-                             "kubernetes.io/service-name", "kubernetes", "addressType", "IPv4", "endpoints",
-                             "addresses", address, "conditions", "ready", 1, "ports", "name", "https", "port",
-                             port, "protocol", "TCP"));
+    char quoted[64], quoted_port[32];
+    snprintf(quoted, sizeof(quoted), "\"%s\"", address);
+    snprintf(quoted_port, sizeof(quoted_port), "\"port\":%d", (int)port);
+    json_t *endpoints = json_pack("{s:{s:s, s:s, s:{s:s}}, s:[{s:[{s:s}], s:[{s:s, s:I, s:s}]}]}", "metadata",
+                                  "name", "kubernetes", "namespace", "default", "labels",
+                                  "endpointslice.kubernetes.io/skip-mirror", "true", "subsets", "addresses",
+                                  "ip", address, "ports", "name", "https", "port", port, "protocol", "TCP");
+    json_t *slice =
+        json_pack("{s:{s:s, s:s, s:{s:s}}, s:s, s:[{s:[s], s:{s:b}}], s:[{s:s, s:I, s:s}]}", "metadata",
+                  "name", "kubernetes", "namespace", "default", "labels", "kubernetes.io/service-name",
+                  "kubernetes", "addressType", "IPv4", "endpoints", "addresses", address, "conditions",
+                  "ready", 1, "ports", "name", "https", "port", port, "protocol", "TCP");
+    create_current(batch, "", "endpoints", endpoints, quoted, quoted_port);
+    create_current(batch, "discovery.k8s.io", "endpointslices", slice, quoted, quoted_port);
 }
 
 int bootstrap_run(struct api_server *server, struct err *err)

@@ -309,8 +309,11 @@ int commit_end(struct api_call *call, struct tx *tx)
         tx_free(tx);
         return rc;
     }
-    /* The snapshot must not be held while the block is made; what live_state points to ends with it. */
+    /* The snapshot must not be held while the block is made; what live_state points to ends with it. The live
+     * object shares parts with the new one, which stays with this thread. */
     call_snapshot_end(call);
+    json_decref(call->live);
+    call->live = NULL;
     struct api_verbs *verbs = call->server->verbs;
     pthread_mutex_lock(&verbs->lock);
     verbs->calls++;

@@ -220,7 +220,7 @@ int delete_live(struct api_call *call, const struct delete_options *options, con
     } else {
         write.remove = true;
         if (!reply)
-            write.reply = returns_object(call->kind) ? json_incref(object) : deleted_status(call);
+            write.reply = returns_object(call->kind) ? json_deep_copy(object) : deleted_status(call);
     }
     return call_commit(call, &write);
 }

@@ -148,11 +148,11 @@ json_t *meta_base(const json_t *live, const json_t *object);
 struct call_write {
     const char *verb; /* of the transaction */
     const char *subresource;
-    bool remove;                     /* the object goes */
-    json_t *object;                  /* its new (for remove: last) content; borrowed */
-    bool strict;                     /* the client gave a precondition */
-    int status;                      /* HTTP status on success */
-    json_t *reply;                   /* answered instead of the object; owned by the callee; may be NULL */
+    bool remove;    /* the object goes */
+    json_t *object; /* its new (for remove: last) content; borrowed */
+    bool strict;    /* the client gave a precondition */
+    int status;     /* HTTP status on success */
+    json_t *reply;  /* answered instead; the callee's, sharing nothing with object; may be NULL */
     const struct state_object *node; /* for bindings: the node it must fit; may be NULL */
     const json_t *patch;             /* for the intent; may be NULL */
 };
@@ -224,6 +224,7 @@ int admission_delete(struct api_call *call);
 int admission_allocate(struct api_call *call, json_t *object);
 
 int admission_namespace(struct api_call *call, const json_t *object);
+void admission_secret(json_t *secret);
 int admission_service_account(struct api_call *call, json_t *pod);
 int admission_pod(struct api_call *call, json_t *pod);
 int admission_rbac(struct api_call *call, const json_t *object);

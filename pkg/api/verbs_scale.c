@@ -67,7 +67,7 @@ static json_t *scale_of(const json_t *object)
     for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++) {
         json_t *value = json_at(object, "metadata", kept[i]);
         if (value)
-            json_object_set(metadata, kept[i], value);
+            json_object_set_new(metadata, kept[i], json_deep_copy(value));
     }
     json_t *spec = json_object(), *status = json_object();
     int64_t replicas = json_int_or(0, object, "spec", "replicas");

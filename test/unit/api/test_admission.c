@@ -138,10 +138,27 @@ static void test_concurrent_allocation(void **state)
     api_fixture_close(&f);
 }
 
+static void test_secret_string_data(void **state)
+{
+    (void)state;
+    struct api_fixture f;
+    api_fixture_open(&f);
+    json_t *made =
+        api_ok(&f, 201, API_CREATE, "secrets", "default", "",
+               "{\"metadata\":{\"name\":\"s\"},\"stringData\":{\"k\":\"hello\"},\"data\":{\"l\":\"eA==\"}}");
+    assert_string_equal(json_str(made, "data", "k"), "aGVsbG8=");
+    assert_string_equal(json_str(made, "data", "l"), "eA==");
+    assert_string_equal(json_str(made, "type"), "Opaque");
+    assert_null(json_object_get(made, "stringData"));
+    json_decref(made);
+    api_fixture_close(&f);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_pod),
     cmocka_unit_test(test_service_addresses),
     cmocka_unit_test(test_concurrent_allocation),
+    cmocka_unit_test(test_secret_string_data),
 };
 
 UNIT_MAIN(tests)

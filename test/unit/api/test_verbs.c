@@ -266,8 +266,13 @@ static void test_restart_writes_nothing(void **state)
     api_fixture_open(&f);
     json_t *before = api_ok(&f, 200, API_LIST, "namespaces", "", "", NULL);
     assert_int_equal(json_array_size(json_object_get(before, "items")), 4);
+    json_t *slices = api_ok(&f, 200, API_LIST, "endpointslices", "", "", NULL);
     api_fixture_stop(&f);
     api_fixture_start(&f);
+    json_t *slices_after = api_ok(&f, 200, API_LIST, "endpointslices", "", "", NULL);
+    assert_true(json_equal(slices, slices_after));
+    json_decref(slices);
+    json_decref(slices_after);
     json_t *after = api_ok(&f, 200, API_LIST, "namespaces", "", "", NULL);
     assert_true(json_equal(before, after));
     json_decref(before);
