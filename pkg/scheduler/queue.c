@@ -107,10 +107,10 @@ char *queue_take(struct queue *q, int64_t now_us, int64_t *next_us)
 
 static int64_t backoff_us(int attempts)
 {
-    int64_t delay = PENDING_BACKOFF_MIN_US;
-    while (attempts-- > 1 && delay < PENDING_BACKOFF_MAX_US)
+    int64_t delay = QUEUE_BACKOFF_MIN_US;
+    while (attempts-- > 1 && delay < QUEUE_BACKOFF_MAX_US)
         delay *= 2;
-    return delay < PENDING_BACKOFF_MAX_US ? delay : PENDING_BACKOFF_MAX_US;
+    return delay < QUEUE_BACKOFF_MAX_US ? delay : QUEUE_BACKOFF_MAX_US;
 }
 
 void queue_park(struct queue *q, const char *key, bool again, int64_t now_us)

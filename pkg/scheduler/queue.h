@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PENDING_BACKOFF_MIN_US 1000000LL
-#define PENDING_BACKOFF_MAX_US 10000000LL
+#define QUEUE_BACKOFF_MIN_US 1000000LL
+#define QUEUE_BACKOFF_MAX_US 10000000LL
 
 struct queue_pod {
     char *key;
