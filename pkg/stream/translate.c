@@ -33,6 +33,7 @@ struct translation {
     bool base64;
     bool v5;
     bool going;
+    bool close_sent; /* our close frame is on its way: nothing may follow it */
 };
 
 static void open_streams(struct translation *t, const struct stream_request *request)
@@ -84,6 +85,13 @@ static void on_message(struct translation *t, const char *data, size_t len)
         on_channel(t, (unsigned)(data[0] - '0'), (const char *)plain, got);
 }
 
+static void send_close(struct translation *t, unsigned status)
+{
+    if (!t->close_sent)
+        websocket_write_close(&t->ends[CLIENT].out, status);
+    t->close_sent = true;
+}
+
 static void read_client(struct translation *t)
 {
     enum websocket_opcode opcode;
@@ -92,7 +100,7 @@ static void read_client(struct translation *t)
     int rc;
     while (t->going && (rc = websocket_reader_next(&t->reader, &opcode, &data, &len)) != 0) {
         if (rc < 0 || opcode == WEBSOCKET_CLOSE) {
-            websocket_write_close(&t->ends[CLIENT].out, rc < 0 ? (unsigned)-rc : WEBSOCKET_NORMAL);
+            send_close(t, rc < 0 ? (unsigned)-rc : WEBSOCKET_NORMAL);
             t->going = false;
         } else if (opcode == WEBSOCKET_PING) {
             websocket_write(&t->ends[CLIENT].out, WEBSOCKET_PONG, data, len);
@@ -187,7 +195,7 @@ static void run(struct translation *t)
             break;
     }
     if (!t->ends[CLIENT].eof) {
-        websocket_write_close(&t->ends[CLIENT].out, WEBSOCKET_NORMAL);
+        send_close(t, WEBSOCKET_NORMAL);
         linger(t, in);
     }
     free(in[0]);
