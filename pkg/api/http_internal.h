@@ -214,7 +214,7 @@ enum MHD_Result http_logs_reply(struct http_request *request, int fd);
 struct http_upgrade {
     bool websocket;
     bool port_forward;
-    const char *subprotocol; /* static */
+    const char *subprotocol;  /* static */
     bool in, out, error, tty; /* what was asked for */
 };
 int http_upgrade_negotiate(struct http_request *request, bool port_forward, struct http_upgrade *out);

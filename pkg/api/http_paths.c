@@ -17,7 +17,6 @@
 #define KUBERNETES_VERSION "v1.35.0+katena1"
 #define TEXT_PLAIN "text/plain; charset=utf-8"
 #define JSON_TYPE "application/json"
-#define OPENAPI_PROTOBUF_TYPE "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 
 static enum MHD_Result reply_json(struct http_request *request, struct buf *body)
 {
@@ -180,7 +179,7 @@ static enum MHD_Result reply_openapi_v2(struct http_request *request)
                   NEGOTIATE_OBJECT, &form) &&
         form.media == NEGOTIATE_OPENAPI_PROTOBUF) {
         openapi_v2_protobuf(&body);
-        return reply_document(request, OPENAPI_PROTOBUF_TYPE, &body);
+        return reply_document(request, OPENAPI_V2_PROTOBUF_TYPE, &body);
     }
     openapi_v2(&body);
     return reply_document(request, JSON_TYPE, &body);

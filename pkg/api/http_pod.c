@@ -30,7 +30,6 @@ struct http_job {
     void *kubelet;
     const char *container; /* part of pod, or an argument */
     struct api_pod_log_options log;
-    bool in, out, error, tty;
     const char *command[COMMAND_MAX + 1];
     size_t command_count;
     int ports[PORTS_MAX];
@@ -163,10 +162,11 @@ static enum MHD_Result collect_ports(void *cls, enum MHD_ValueKind kind, const c
 static int stream_options(struct http_job *job)
 {
     struct http_request *request = job->request;
-    job->in = argument_true(request, "stdin");
-    job->out = argument_true(request, "stdout");
-    job->tty = argument_true(request, "tty");
-    job->error = argument_true(request, "stderr") && !job->tty; /* a terminal has one output */
+    job->upgrade.in = argument_true(request, "stdin");
+    job->upgrade.out = argument_true(request, "stdout");
+    job->upgrade.tty = argument_true(request, "tty");
+    /* A terminal has one output. */
+    job->upgrade.error = argument_true(request, "stderr") && !job->upgrade.tty;
     if (job->kind == JOB_EXEC)
         MHD_get_connection_values(request->mhd, MHD_GET_ARGUMENT_KIND, collect_command, job);
     if (job->kind == JOB_PORT_FORWARD)
@@ -178,13 +178,9 @@ static int stream_options(struct http_job *job)
     if (job->kind == JOB_EXEC && !job->command_count)
         return err_set(&request->err, ERR_BAD_REQUEST,
                        "you must specify at least one command for the container");
-    if (job->kind != JOB_PORT_FORWARD && !job->in && !job->out && !job->error)
+    if (job->kind != JOB_PORT_FORWARD && !job->upgrade.in && !job->upgrade.out && !job->upgrade.error)
         return err_set(&request->err, ERR_BAD_REQUEST,
                        "you must specify at least 1 of stdin, stdout, stderr");
-    job->upgrade.in = job->in;
-    job->upgrade.out = job->out;
-    job->upgrade.error = job->error;
-    job->upgrade.tty = job->tty;
     return http_upgrade_negotiate(request, job->kind == JOB_PORT_FORWARD, &job->upgrade);
 }
 
@@ -299,13 +295,14 @@ static int ask_kubelet(struct http_job *job)
         job->log.container = job->container;
         return ops->logs ? ops->logs(job->kubelet, job->pod, &job->log, &job->fd, err) : ERR_UNAVAILABLE;
     case JOB_EXEC:
-        return ops->exec ? ops->exec(job->kubelet, job->pod, job->container, job->command, job->in, job->out,
-                                     job->error, job->tty, &job->url, err)
+        return ops->exec ? ops->exec(job->kubelet, job->pod, job->container, job->command, job->upgrade.in,
+                                     job->upgrade.out, job->upgrade.error, job->upgrade.tty, &job->url, err)
                          : ERR_UNAVAILABLE;
     case JOB_ATTACH:
-        return ops->attach ? ops->attach(job->kubelet, job->pod, job->container, job->in, job->out,
-                                         job->error, job->tty, &job->url, err)
-                           : ERR_UNAVAILABLE;
+        return ops->attach
+                   ? ops->attach(job->kubelet, job->pod, job->container, job->upgrade.in, job->upgrade.out,
+                                 job->upgrade.error, job->upgrade.tty, &job->url, err)
+                   : ERR_UNAVAILABLE;
     default:
         return ops->port_forward
                    ? ops->port_forward(job->kubelet, job->pod, job->ports, job->port_count, &job->url, err)
