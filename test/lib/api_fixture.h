@@ -43,7 +43,7 @@ static inline void api_fixture_start(struct api_fixture *f)
                                   .node_name = "node",
                                   .bind_address = "127.0.0.1",
                                   .service_cidr = "10.43.0.0/16",
-                                  .advertise_address = "127.0.0.1"};
+                                  .advertise_address = "192.0.2.1"};
     if (api_server_start(&f->server, &options, &err))
         fail_msg("%s", err.message);
     f->user = (struct api_user){.name = "admin", .uid = "", .groups = api_masters, .group_count = 2};
