@@ -141,7 +141,7 @@ static int txs_decode(struct block *block, struct wire_reader *in, struct err *e
 {
     uint32_t outputs = 0;
     uint32_t count = block->header.tx_count;
-    block->txs = mem_calloc(count + 1, sizeof(*block->txs));
+    block->txs = mem_calloc(count + 1, sizeof(struct tx *));
     for (uint32_t i = 0; i < count; i++) {
         uint32_t len = wire_get_u32(in);
         const uint8_t *bytes = wire_get_raw(in, len);

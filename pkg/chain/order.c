@@ -163,11 +163,11 @@ static void node_finish(struct graph *g, uint32_t node)
 void order_txs(struct tx **txs, size_t count)
 {
     assert(count < UINT32_MAX);
-    qsort(txs, count, sizeof(*txs), by_id);
+    qsort(txs, count, sizeof(struct tx *), by_id);
     struct graph g;
     graph_build(&g, txs, count);
     if (g.edge_count) {
-        mem_auto struct tx **sorted = mem_calloc(count, sizeof(*sorted));
+        mem_auto struct tx **sorted = mem_calloc(count, sizeof(struct tx *));
         for (uint32_t i = 0; i < count; i++)
             if (!g.incoming[i])
                 heap_push(&g, i);
@@ -179,16 +179,16 @@ void order_txs(struct tx **txs, size_t count)
             sorted[out] = txs[node];
             node_finish(&g, node);
         }
-        memcpy(txs, sorted, count * sizeof(*txs));
+        memcpy(txs, sorted, count * sizeof(struct tx *));
     }
     graph_free(&g);
 }
 
 bool order_is_canonical(struct tx *const *txs, size_t count)
 {
-    mem_auto struct tx **sorted = mem_calloc(count + 1, sizeof(*sorted));
+    mem_auto struct tx **sorted = mem_calloc(count + 1, sizeof(struct tx *));
     if (count)
-        memcpy(sorted, txs, count * sizeof(*sorted));
+        memcpy(sorted, txs, count * sizeof(struct tx *));
     order_txs(sorted, count);
-    return count == 0 || memcmp(sorted, txs, count * sizeof(*sorted)) == 0;
+    return count == 0 || memcmp(sorted, txs, count * sizeof(struct tx *)) == 0;
 }

@@ -41,14 +41,26 @@ struct consensus {
     char *message; /* of an answer that has no batch; freed at the next step */
 };
 
-static void flight_free(struct consensus *c, struct flight *f)
+/* Lets go of everything but the messages of the batch: a node that falls idle keeps neither a block's memory
+ * nor a snapshot, which would hold back the store's freeing of pages. */
+static void flight_unload(struct consensus *c, struct flight *f)
 {
-    if (!f)
-        return;
     validator_free(f->validator);
     state_view_free(f->view);
     if (f->snapshot)
         c->ops->snapshot_end(f->snapshot);
+    block_free(f->batch.block);
+    f->validator = NULL;
+    f->view = NULL;
+    f->snapshot = NULL;
+    f->batch.block = NULL;
+}
+
+static void flight_free(struct consensus *c, struct flight *f)
+{
+    if (!f)
+        return;
+    flight_unload(c, f);
     factory_batch_free(&f->batch);
     free(f);
 }
@@ -129,7 +141,7 @@ static void included_answer(struct consensus_answer *answer, const struct block_
     answer->rv = block_rv(header->time_us, first_output);
 }
 
-/* The answers of a batch: with a block, that it is durable; without, that nothing held. */
+/* The answers of a batch whose block, if it has one, is the durable head. */
 static void batch_answer(struct consensus *c, const struct factory_batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++) {
@@ -139,7 +151,7 @@ static void batch_answer(struct consensus *c, const struct factory_batch *batch)
             answer->code = item->code;
             answer->message = item->message;
         } else {
-            included_answer(answer, &batch->block->header, item->first_output);
+            included_answer(answer, &c->head, item->first_output);
         }
     }
 }
@@ -179,6 +191,7 @@ static int step_tick(struct consensus *c, const struct consensus_event *event, s
         factory_build(&f->batch, c->pending, f->validator, f->view, &c->head, time_us, c->secret_key, err);
     if (rc || !f->batch.block) {
         batch_answer(c, &f->batch);
+        flight_unload(c, f);
         c->finished = f;
         return rc;
     }
@@ -216,6 +229,7 @@ static int step_persisted(struct consensus *c, const struct consensus_event *eve
     batch_answer(c, &f->batch);
     if (f->batch.count == 0)
         received_answer(c, f->persist.block);
+    flight_unload(c, f);
     return 0;
 }
 
@@ -234,6 +248,7 @@ static int step_persist_failed(struct consensus *c, const struct consensus_event
         answer->code = ERR_UNAVAILABLE;
         answer->message = "the disk is full or failed: nothing was written";
     }
+    flight_unload(c, f);
     return 0;
 }
 

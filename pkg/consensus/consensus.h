@@ -83,8 +83,8 @@ struct consensus_persist {
     struct state_update state;
 };
 
-/* All memory is the consensus manager's: answers are valid until the next step, persist until the step
- * with the CONSENSUS_PERSISTED event of its height has returned. */
+/* All memory is the consensus manager's: answers are valid until the next step, persist until the step with
+ * the CONSENSUS_PERSISTED or CONSENSUS_PERSIST_FAILED event of its height begins. */
 struct consensus_update {
     const struct consensus_persist *persist; /* NULL: nothing to write */
     const struct consensus_answer *answers;

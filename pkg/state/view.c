@@ -106,7 +106,7 @@ static struct slot *slot_get(struct state_view *view, const struct resource_key 
     slot->present = rc == 0;
     if (view->slot_count == view->slot_cap) {
         view->slot_cap = view->slot_cap ? 2 * view->slot_cap : 64;
-        view->slots = mem_reallocarray(view->slots, view->slot_cap, sizeof(*view->slots));
+        view->slots = mem_reallocarray(view->slots, view->slot_cap, sizeof(struct slot *));
     }
     void *kept = arena_dup(&view->arena, bytes.data, bytes.len);
     bytemap_set(&view->slot_map, kept, bytes.len, (uint32_t)view->slot_count);

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,12 +85,9 @@ static void index_build(struct rbac_policy *policy)
 
 uint32_t rbac__grants_of(const struct rbac_policy *policy, char prefix, const char *name)
 {
-    char key[1024 + 3] = {prefix, ':'};
-    size_t len = strlen(name);
-    if (len > sizeof(key) - 3)
-        return BYTEMAP_NONE;
-    memcpy(key + 2, name, len);
-    return bytemap_get(&policy->index, key, len + 2);
+    char key[TX_USER_MAX + 3];
+    int len = snprintf(key, sizeof(key), "%c:%s", prefix, name);
+    return (size_t)len < sizeof(key) ? bytemap_get(&policy->index, key, (size_t)len) : BYTEMAP_NONE;
 }
 
 struct pending_entry {

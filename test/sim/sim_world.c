@@ -6,12 +6,12 @@
 
 void sim_fail(const struct sim_world *w, const char *format, ...)
 {
+    char text[512];
     va_list args;
     va_start(args, format);
-    fprintf(stderr, "seed %ju: ", (uintmax_t)w->seed);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    vsnprintf(text, sizeof(text), format, args);
     va_end(args);
+    fprintf(stderr, "seed %ju: %s\n", (uintmax_t)w->seed, text);
     exit(1);
 }
 
@@ -29,7 +29,7 @@ static void log_append(struct sim_world *w, const struct block *block)
 {
     if (w->log_count == w->log_cap) {
         w->log_cap = w->log_cap ? 2 * w->log_cap : 64;
-        w->log = mem_reallocarray(w->log, w->log_cap, sizeof(*w->log));
+        w->log = mem_reallocarray(w->log, w->log_cap, sizeof(struct block *));
     }
     struct err err;
     if (block_decode(&w->log[w->log_count], block->encoded, block->encoded_len, &err))

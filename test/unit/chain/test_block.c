@@ -24,7 +24,7 @@ static int teardown(void **state)
 
 static struct block *block_make(size_t count)
 {
-    struct tx **txs = mem_calloc(count + 1, sizeof(*txs));
+    struct tx **txs = mem_calloc(count + 1, sizeof(struct tx *));
     for (size_t i = 0; i < count; i++) {
         char name[32];
         snprintf(name, sizeof(name), "c%zu", i);

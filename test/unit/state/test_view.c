@@ -172,12 +172,11 @@ static size_t walk(const char *resource, const char *ns, const struct resource_k
         ops->iter_begin(snapshot, prefix.data, prefix.len, start ? first.data : NULL, first.len);
     struct state_object o;
     size_t count = 0;
-    names[0] = 0;
-    for (; ops->iter_next(iter, &o); count++) {
-        strcat(names, o.key.name);
-        strcat(names, " ");
-    }
+    buf_auto struct buf all = BUF_INIT;
+    for (; ops->iter_next(iter, &o); count++)
+        buf_printf(&all, "%s ", o.key.name);
     ops->iter_end(iter);
+    snprintf(names, 64, "%s", buf_str(&all));
     return count;
 }
 
@@ -264,7 +263,7 @@ static void test_deletion_shows_the_last_content(void **state)
 static void test_wrong_block_is_noticed_in_recovery(void **state)
 {
     (void)state;
-    struct tx **txs = calloc(1, sizeof(*txs));
+    struct tx **txs = calloc(1, sizeof(struct tx *));
     txs[0] = tx_fixture_create(&f, cm("a"), "{}");
     struct block *block = block_new(txs, 1);
     block->header.height = 1;

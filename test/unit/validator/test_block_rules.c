@@ -26,7 +26,7 @@ static int teardown(void **state)
 /* A right block of namespaces, not yet sealed; its digest is that of the state after it. */
 static struct block *block_make(void)
 {
-    struct tx **txs = mem_calloc(COUNT, sizeof(*txs));
+    struct tx **txs = mem_calloc(COUNT, sizeof(struct tx *));
     for (int i = 0; i < COUNT; i++) {
         char name[8];
         snprintf(name, sizeof(name), "ns%d", i);
@@ -132,7 +132,7 @@ static void test_empty(void **state)
 static void test_invalid_transaction(void **state)
 {
     (void)state;
-    struct tx **txs = mem_calloc(1, sizeof(*txs));
+    struct tx **txs = mem_calloc(1, sizeof(struct tx *));
     txs[0] = tx_fixture_create(&f.tx, tx_fixture_key_of("pods", "nowhere", "p"), "{}");
     struct block *block = block_new(txs, 1);
     block->header.height = 1;
