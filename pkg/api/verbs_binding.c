@@ -99,7 +99,6 @@ int verbs_binding(struct api_call *call)
     if (json_object_size(annotations) > 0)
         json_object_update(json_object_ensure(json_object_get(pod, "metadata"), "annotations"), annotations);
     set_scheduled(call, pod);
-    meta_update_generation(call->kind, pod, call->live);
     meta_track(call, pod, "binding");
     struct call_write write = {
         .verb = "create", .subresource = "binding", .object = pod, .status = 201, .reply = success(201)};

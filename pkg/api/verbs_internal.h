@@ -131,7 +131,8 @@ int meta_prepare_create(struct api_call *call, json_t *object);
 /* Readies the new version of call->live: what a client may not change is kept. subresource "" or "status". */
 int meta_prepare_update(struct api_call *call, json_t *object, const char *subresource);
 /* Counts generation when anything but metadata and status changed. */
-void meta_update_generation(const struct schema_kind *kind, json_t *object, const json_t *live);
+void meta_update_generation(const struct schema_kind *kind, const char *subresource, json_t *object,
+                            const json_t *live);
 /* Whether a write of object over live would change nothing that counts. */
 bool meta_same(const json_t *object, const json_t *live);
 bool meta_has_finalizer(const json_t *object, const char *finalizer);

@@ -106,18 +106,16 @@ static void carry(json_t *to, const json_t *from, const char *name)
         json_object_set(to, name, value);
 }
 
-/* A status update takes the status alone; pods and nodes may bring labels and annotations with it, as
- * upstream's strategies allow. */
+/* A status update takes the status, and labels and annotations with it, as most of upstream's strategies do
+ * (a Deployment's revision is set this way, which does not count as a new generation). */
 static void keep_all_but_status(const struct schema_kind *kind, json_t *object, const json_t *live)
 {
-    bool with_labels = kind_is(kind, "", "pods") || kind_is(kind, "", "nodes");
     json_t *metadata = json_object_ensure(object, "metadata");
     json_t *kept = json_copy(json_object_get(live, "metadata"));
     carry(kept, json_object_get(live, "metadata"), "managedFields");
-    if (with_labels) {
+    if (!kind_is(kind, "apps", "deployments"))
         carry(kept, metadata, "labels");
-        carry(kept, metadata, "annotations");
-    }
+    carry(kept, metadata, "annotations");
     if (json_object_get(metadata, "managedFields"))
         carry(kept, metadata, "managedFields");
     json_object_set_new(object, "metadata", kept);
@@ -205,10 +203,11 @@ static bool same_except(const json_t *a, const json_t *b, const char *const *exc
     return true;
 }
 
-void meta_update_generation(const struct schema_kind *kind, json_t *object, const json_t *live)
+void meta_update_generation(const struct schema_kind *kind, const char *subresource, json_t *object,
+                            const json_t *live)
 {
     static const char *const uncounted[] = {"metadata", "status", "kind", "apiVersion", NULL};
-    if (!kind->has_generation)
+    if (!kind->has_generation || !strcmp(subresource, "status"))
         return;
     bool changed = !same_except(object, live, uncounted);
     /* A Deployment's annotations count too: its controller copies them to ReplicaSets. */

@@ -3,6 +3,7 @@
 
 #include "base/timefmt.h"
 #include "object/apply.h"
+#include "object/decode.h"
 #include "object/patch.h"
 #include "object/registry.h"
 
@@ -67,13 +68,14 @@ static int apply_merged(struct api_call *call, const json_t *config, json_t **ou
     registry_api_version(api_version, sizeof(api_version), call->kind);
     timefmt_seconds(now, call->now_us / 1000000);
     struct apply_manager manager = {call->manager, api_version, call->request->subresource, now};
-    json_auto_t *causes = NULL;
-    int rc = apply_server_side(call->kind, call->live, config, &manager, call->request->force, out, &causes,
-                               &call->err);
+    json_auto_t *causes = NULL, *merged = NULL;
+    int rc = apply_server_side(call->kind, call->live, config, &manager, call->request->force, &merged,
+                               &causes, &call->err);
     if (rc && causes)
         call->causes = json_incref(causes);
     call->applied = true;
-    return rc;
+    /* What the manager gave up may have been all of a struct that is always there. */
+    return rc ? rc : decode_json(call->kind->message, merged, out, NULL, &call->err);
 }
 
 static int patch_apply_config(struct api_call *call)

@@ -54,7 +54,7 @@ int call_update_to(struct api_call *call, json_t *object, const struct call_writ
         rc = *part ? 0 : admission_allocate(call, object);
     }
     if (!rc) {
-        meta_update_generation(call->kind, object, call->live);
+        meta_update_generation(call->kind, part, object, call->live);
         rc = check_valid(call, object, part);
     }
     if (rc) {

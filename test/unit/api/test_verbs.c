@@ -259,6 +259,32 @@ static void test_status_and_generation(void **state)
     api_fixture_close(&f);
 }
 
+/* An apply that gives up all of a struct that is always there: its defaults come back. */
+static void test_apply_gives_up(void **state)
+{
+    (void)state;
+    struct api_fixture f;
+    api_fixture_open(&f);
+    static const char config[] =
+        "{\"apiVersion\":\"apps/"
+        "v1\",\"kind\":\"Deployment\",\"metadata\":{\"name\":\"d\"},\"spec\":{%s\"selector\":{"
+        "\"matchLabels\":{\"app\":\"d\"}},\"template\":{\"metadata\":{\"labels\":{\"app\":\"d\"}},\"spec\":{"
+        "\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}}}";
+    char body[600];
+    snprintf(body, sizeof(body), config, "\"replicas\":3,\"strategy\":{\"type\":\"Recreate\"},");
+    f.extra.content_type = "application/apply-patch+yaml";
+    f.extra.field_manager = "one";
+    api_do(&f, 201, API_PATCH, "deployments", "default", "d", body);
+    snprintf(body, sizeof(body), config, "");
+    f.extra.content_type = "application/apply-patch+yaml";
+    f.extra.field_manager = "one";
+    json_t *got = api_ok(&f, 200, API_PATCH, "deployments", "default", "d", body);
+    assert_string_equal(json_str(got, "spec", "strategy", "type"), "RollingUpdate");
+    assert_int_equal(json_int_or(0, got, "spec", "replicas"), 1);
+    json_decref(got);
+    api_fixture_close(&f);
+}
+
 static void test_restart_writes_nothing(void **state)
 {
     (void)state;
@@ -293,6 +319,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_patches),
     cmocka_unit_test(test_server_side_apply),
     cmocka_unit_test(test_status_and_generation),
+    cmocka_unit_test(test_apply_gives_up),
     cmocka_unit_test(test_restart_writes_nothing),
 };
 
