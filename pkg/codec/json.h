@@ -38,4 +38,8 @@ void json_dump_buf(struct buf *out, const json_t *value);
  * members and more than JSON_DEPTH_MAX levels are refused. The caller owns the result. */
 json_t *json_parse(const void *text, size_t len, struct err *err);
 
+/* The same, but of duplicate members the last one counts, and each duplicate appends `duplicate field
+ * "spec.x"` to duplicates, a json array. */
+json_t *json_parse_reporting(const void *text, size_t len, json_t *duplicates, struct err *err);
+
 #endif
