@@ -28,6 +28,7 @@
 struct state_claim_total {
     const char *node;
     struct tx_claim sum;
+    struct tx_claim before; /* the sum at the parent block */
 };
 
 struct state_update {

@@ -24,6 +24,7 @@ struct slot {
 struct total {
     const char *node;
     struct tx_claim sum;
+    struct tx_claim before;
     bool changed;
 };
 
@@ -140,8 +141,9 @@ static struct total *total_get(struct state_view *view, const char *node, struct
         view->totals = mem_reallocarray(view->totals, view->total_cap, sizeof(*view->totals));
     }
     struct total *total = &view->totals[view->total_count];
-    *total = (struct total){arena_strdup(&view->arena, node), sum, false};
+    *total = (struct total){.node = arena_strdup(&view->arena, node), .sum = sum};
     total->sum.node = total->node;
+    total->before = total->sum;
     bytemap_set(&view->total_map, total->node, len, (uint32_t)view->total_count++);
     return total;
 }
@@ -301,7 +303,7 @@ void state_view_update(struct state_view *view, const struct block_header *heade
     for (size_t i = 0; i < view->total_count; i++)
         if (view->totals[i].changed)
             view->changed_totals[out->total_count++] =
-                (struct state_claim_total){view->totals[i].node, view->totals[i].sum};
+                (struct state_claim_total){view->totals[i].node, view->totals[i].sum, view->totals[i].before};
     out->totals = view->changed_totals;
 }
 

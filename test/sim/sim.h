@@ -61,6 +61,7 @@ void sim_settle(struct sim_world *w);
 struct tx *sim_client_tx(struct sim_world *w, bool *must_fail);
 
 /* Invariants: of a new durable block; and of the whole chain, by validating it again from its genesis. */
+void sim_check_undo(struct sim_world *w, const struct consensus_persist *persist); /* before it is applied */
 void sim_check_block(struct sim_world *w, const struct consensus_persist *persist);
 void sim_check_chain(struct sim_world *w);
 void sim_check_fates(struct sim_world *w);

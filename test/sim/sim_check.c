@@ -2,6 +2,7 @@
 #include "sim.h"
 
 #include "state/entry.h"
+#include "state/undo.h"
 
 /* The state hash from nothing but the objects, and the claims of each node from nothing but the pods. */
 static void check_state_from_scratch(struct sim_world *w, const struct block_header *header)
@@ -44,6 +45,26 @@ static void check_state_from_scratch(struct sim_world *w, const struct block_hea
             sim_fail(w, "block %ju: %s holds more than it has", (uintmax_t)header->height, node);
     }
     ops->snapshot_end(snapshot);
+}
+
+/* Applied and taken back, a block leaves the state as it was. */
+void sim_check_undo(struct sim_world *w, const struct consensus_persist *persist)
+{
+    const struct block_header *parent = &w->log[w->log_count - 1]->header;
+    struct lthash before = *state_mem_hash(w->node.store);
+    size_t count = state_mem_count(w->node.store);
+    state_mem_apply(w->node.store, &persist->state);
+    buf_auto struct buf record = BUF_INIT;
+    state_undo_encode(&record, &persist->state, parent);
+    struct state_undo *undo;
+    struct err err;
+    if (state_undo_decode(&undo, record.data, record.len, state_mem_hash(w->node.store), &err))
+        sim_fail(w, "%s", err.message);
+    state_mem_apply(w->node.store, state_undo_update(undo));
+    state_undo_free(undo);
+    if (!lthash_equal(&before, state_mem_hash(w->node.store)) || count != state_mem_count(w->node.store))
+        sim_fail(w, "block %ju cannot be taken back", (uintmax_t)persist->state.height);
+    check_state_from_scratch(w, parent);
 }
 
 void sim_check_block(struct sim_world *w, const struct consensus_persist *persist)

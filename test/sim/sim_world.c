@@ -110,6 +110,7 @@ static void tick(struct sim_world *w)
 
 static void disk_take(struct sim_world *w)
 {
+    sim_check_undo(w, w->writing);
     log_append(w, w->writing->block);
     state_mem_apply(w->node.store, &w->writing->state);
     sim_check_block(w, w->writing);

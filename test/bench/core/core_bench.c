@@ -41,7 +41,7 @@ static struct tx *make(struct chain_fixture *f, size_t i, uint8_t (*ids)[TX_ID_S
 
 static void blocks_add(struct blocks *blocks, const struct block *made)
 {
-    blocks->items = mem_reallocarray(blocks->items, blocks->count + 1, sizeof(*blocks->items));
+    blocks->items = mem_reallocarray(blocks->items, blocks->count + 1, sizeof(struct block *));
     if (block_decode(&blocks->items[blocks->count++], made->encoded, made->encoded_len, NULL))
         abort();
 }
