@@ -16,6 +16,7 @@
 
 #define SEGMENT_MAGIC "KATENALG"
 #define ZERO_CHUNK (256u << 10)
+#define SEGMENT_SIZE_MAX (2ull * BLOCKLOG_RECORD_MAX)
 
 static void segment_name(char out[SEGMENT_NAME_MAX], uint32_t number)
 {
@@ -102,6 +103,8 @@ static int header_check(struct segment *segment, const uint8_t header[BLOCKLOG_H
         return err_set(err, ERR_CORRUPT, "%s is in truth segment %u: files of the block log were exchanged",
                        name, bytes_get32(header + 12));
     segment->size = bytes_get64(header + 16);
+    if (segment->size < BLOCKLOG_HEADER_SIZE || segment->size > SEGMENT_SIZE_MAX)
+        return err_set(err, ERR_CORRUPT, "%s in the block log has an impossible size", name);
     memcpy(segment->salt, header + 24, SEGMENT_SALT_SIZE);
     return 0;
 }

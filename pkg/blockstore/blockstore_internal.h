@@ -57,7 +57,7 @@ struct blockstore {
     MDB_txn *pin;           /* holds the pages of the last checkpoint */
     uint64_t pin_height;
     pthread_mutex_t checkpoint_lock; /* one checkpoint at a time */
-    _Atomic int64_t prune_at_us;     /* block time from which the oldest segment may go; INT64_MAX: none */
+    _Atomic int64_t prune_at_us;     /* block time from which the oldest segment may go */
 };
 
 struct state_snapshot {

@@ -154,7 +154,10 @@ static void prune(struct blockstore *store)
         struct err err;
         if (newest == INT64_MAX || newest + keep_us >= store->head_time_us ||
             blocklog_remove(store->log, oldest, &err) < 0) {
-            store->prune_at_us = newest == INT64_MAX ? INT64_MAX : newest + keep_us + 1;
+            /* When it cannot be told yet (the segment is in use, or no checkpoint is past it), look again
+             * later. */
+            store->prune_at_us =
+                newest == INT64_MAX ? store->head_time_us + keep_us / 8 : newest + keep_us + 1;
             return;
         }
         log_info("blockstore", "pruned segment %u of the block log", oldest);
