@@ -1,7 +1,7 @@
 /*
  * See state_mem.h. Objects are kept in an array sorted by key bytes; each has its versions, newest first,
  * and a version says in which generations of the store it was live. A snapshot is a generation. Versions
- * that no open snapshot can see are freed with the next update.
+ * that no open snapshot can see are freed when their object changes again, or when many are dead.
  */
 #include "state/state_mem.h"
 
@@ -45,11 +45,12 @@ struct state_mem {
     size_t total_count;
     struct bytemap txs; /* ids of all transactions, with the generation that brought them */
     struct arena tx_ids;
-    size_t snapshots;
+    struct state_snapshot *snapshots; /* the open ones */
 };
 
 struct state_snapshot {
     struct state_mem *mem;
+    struct state_snapshot *next;
     uint64_t generation;
     uint64_t rv;
 };
@@ -81,7 +82,7 @@ void state_mem_free(struct state_mem *mem)
 {
     if (!mem)
         return;
-    assert(mem->snapshots == 0);
+    assert(!mem->snapshots);
     for (size_t i = 0; i < mem->count; i++) {
         versions_free(mem->entries[i].newest);
         free(mem->entries[i].key);
@@ -141,11 +142,25 @@ static struct entry *entry_ensure(struct state_mem *mem, const void *key, size_t
     return &mem->entries[at];
 }
 
+/* Frees the versions of an object that had died before the oldest open snapshot began. */
+static void versions_trim(struct state_mem *mem, struct entry *entry)
+{
+    uint64_t oldest = mem->generation;
+    for (const struct state_snapshot *s = mem->snapshots; s; s = s->next)
+        oldest = s->generation < oldest ? s->generation : oldest;
+    struct version **at = &entry->newest;
+    while (*at && (*at)->died > oldest)
+        at = &(*at)->older;
+    versions_free(*at);
+    *at = NULL;
+}
+
 static void change_apply(struct state_mem *mem, const struct state_change *change)
 {
     buf_auto struct buf key = BUF_INIT;
     key_encode(&key, &change->object.key);
     struct entry *entry = entry_ensure(mem, key.data, key.len);
+    versions_trim(mem, entry);
     bool was_live = entry->newest && entry->newest->died == UINT64_MAX;
     assert(was_live == change->has_old);
     if (was_live) {
@@ -184,22 +199,17 @@ static void total_apply(struct state_mem *mem, const struct state_claim_total *t
     mem->totals[i].sum.node = NULL;
 }
 
-/* Without open snapshots only live versions are of use. */
-static void versions_collect(struct state_mem *mem)
+/* Dead objects have no versions left once nobody can see them. */
+static void dead_collect(struct state_mem *mem)
 {
-    if (mem->snapshots)
-        return;
     size_t kept = 0;
     for (size_t i = 0; i < mem->count; i++) {
         struct entry *entry = &mem->entries[i];
-        if (entry->newest && entry->newest->died == UINT64_MAX) {
-            versions_free(entry->newest->older);
-            entry->newest->older = NULL;
+        versions_trim(mem, entry);
+        if (entry->newest)
             mem->entries[kept++] = *entry;
-        } else {
-            versions_free(entry->newest);
+        else
             free(entry->key);
-        }
     }
     mem->count = kept;
 }
@@ -208,7 +218,7 @@ void state_mem_apply(struct state_mem *mem, const struct state_update *update)
 {
     /* Collecting walks everything, so it waits until half of the entries could be dead. */
     if (mem->count > 2 * mem->live + 1024)
-        versions_collect(mem);
+        dead_collect(mem);
     mem->generation++;
     for (size_t i = 0; i < update->change_count; i++) {
         change_apply(mem, &update->changes[i]);
@@ -240,8 +250,8 @@ static struct state_snapshot *snapshot_begin(void *store)
 {
     struct state_mem *mem = store;
     struct state_snapshot *snapshot = mem_alloc(sizeof(*snapshot));
-    *snapshot = (struct state_snapshot){mem, mem->generation, mem->rv};
-    mem->snapshots++;
+    *snapshot = (struct state_snapshot){mem, mem->snapshots, mem->generation, mem->rv};
+    mem->snapshots = snapshot;
     return snapshot;
 }
 
@@ -249,7 +259,10 @@ static void snapshot_end(struct state_snapshot *snapshot)
 {
     if (!snapshot)
         return;
-    snapshot->mem->snapshots--;
+    struct state_snapshot **at = &snapshot->mem->snapshots;
+    while (*at != snapshot)
+        at = &(*at)->next;
+    *at = snapshot->next;
     free(snapshot);
 }
 

@@ -232,6 +232,60 @@ static void test_received_block_is_checked_and_answers(void **state)
     chain_fixture_end(&other);
 }
 
+static void test_reports_of_other_blocks_are_refused(void **state)
+{
+    struct chain_fixture *f = *state;
+    struct consensus_update update;
+    struct err err;
+    struct consensus_event event = {.type = CONSENSUS_PERSISTED, .height = 2};
+    assert_int_equal(consensus_step(f->consensus, &event, &update, &err), ERR_INTERNAL);
+    chain_fixture_submit(f, tx_fixture_create(&f->tx, CONFIG_MAP("a"), "{}"), f, &update);
+    assert_int_equal(chain_fixture_tick(f, &update, NULL), 0);
+    const struct consensus_persist *persist = update.persist;
+    event.height = 3;
+    assert_int_equal(consensus_step(f->consensus, &event, &update, &err), ERR_INTERNAL);
+    event.type = CONSENSUS_PERSIST_FAILED;
+    assert_int_equal(consensus_step(f->consensus, &event, &update, &err), ERR_INTERNAL);
+    event.type = CONSENSUS_RECEIVED;
+    event.block = persist->block;
+    assert_int_equal(consensus_step(f->consensus, &event, &update, &err), ERR_UNAVAILABLE);
+    chain_fixture_persist(f, persist, &update);
+    assert_int_equal(update.answers[0].code, 0);
+}
+
+static void test_policy_follows_the_chain(void **state)
+{
+    struct chain_fixture *f = *state;
+    struct rbac_attributes a = {.user = "jane",
+                                .verb = "get",
+                                .group = "",
+                                .resource = "pods",
+                                .subresource = "",
+                                .namespace = "x",
+                                .name = ""};
+    assert_false(rbac_allows(consensus_policy(f->consensus), &a, NULL));
+    struct rbac_policy *before = rbac_policy_retain(consensus_policy(f->consensus));
+    struct tx *tx = tx_fixture_new(&f->tx, "create");
+    struct resource_key role = {"rbac.authorization.k8s.io", "clusterroles", "", "r"};
+    struct resource_key binding = {"rbac.authorization.k8s.io", "clusterrolebindings", "", "b"};
+    tx_fixture_put(tx, role,
+                   "{\"rules\":[{\"verbs\":[\"get\"],\"apiGroups\":[\"\"],\"resources\":[\"pods\"]}]}");
+    tx_fixture_put(tx, binding,
+                   "{\"roleRef\":{\"kind\":\"ClusterRole\",\"name\":\"r\"},\"subjects\":[{\"kind\":\"User\","
+                   "\"name\":\"jane\"}]}");
+    tx_fixture_sign(&f->tx, tx);
+    assert_int_equal(chain_fixture_run(f, tx, NULL).code, 0);
+    assert_true(rbac_allows(consensus_policy(f->consensus), &a, NULL));
+    assert_false(rbac_allows(before, &a, NULL));
+    rbac_policy_release(before);
+
+    /* And from the store alone, after a restart. */
+    struct block_header head = *consensus_head(f->consensus);
+    consensus_free(f->consensus);
+    chain_fixture_open(f, &head);
+    assert_true(rbac_allows(consensus_policy(f->consensus), &a, NULL));
+}
+
 static void test_wrong_state_hash_is_refused_at_start(void **state)
 {
     struct chain_fixture *f = *state;
@@ -261,6 +315,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_persist_failure_drops_the_block, setup, teardown),
     cmocka_unit_test_setup_teardown(test_same_transaction_twice, setup, teardown),
     cmocka_unit_test_setup_teardown(test_received_block_is_checked_and_answers, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_reports_of_other_blocks_are_refused, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_policy_follows_the_chain, setup, teardown),
     cmocka_unit_test_setup_teardown(test_wrong_state_hash_is_refused_at_start, setup, teardown),
 };
 

@@ -159,6 +159,43 @@ static void test_snapshots_stand_still(void **state)
     assert_int_equal(state_mem_count(mem), 1);
 }
 
+/* Objects that come and go, with a snapshot that sees one of them: memory is given back under it. */
+static void test_dead_objects_are_collected(void **state)
+{
+    (void)state;
+    const struct state_store_ops *ops = state_mem_ops();
+    uint8_t id[TX_ID_SIZE];
+    memcpy(id, apply(tx_fixture_create(&f, cm("seen"), "{\"v\":1}")), TX_ID_SIZE);
+    commit();
+    struct state_snapshot *old = ops->snapshot_begin(mem);
+    for (int i = 0; i < 40; i++) {
+        struct tx *create = tx_fixture_new(&f, "create");
+        for (int k = 0; k < 30; k++) {
+            char name[32];
+            snprintf(name, sizeof(name), "o%d-%d", i, k);
+            tx_fixture_put(create, cm(name), "{}");
+        }
+        tx_fixture_sign(&f, create);
+        struct tx *drop = tx_fixture_new(&f, "delete");
+        for (size_t k = 0; k < create->output_count; k++) {
+            struct tx_output gone = {.op = TX_OUTPUT_DELETE, .key = create->outputs[k].key};
+            tx_add_output(drop, &gone);
+        }
+        tx_fixture_sign(&f, drop);
+        apply(create);
+        commit();
+        apply(drop);
+        memcpy(id, apply(tx_fixture_update(&f, cm("seen"), id, "{\"v\":2}")), TX_ID_SIZE);
+        commit();
+    }
+    struct state_object o;
+    struct resource_key key = cm("seen");
+    assert_int_equal(ops->get(old, &key, &o, NULL), 0);
+    assert_memory_equal(o.content, "{\"v\":1}", 7);
+    ops->snapshot_end(old);
+    assert_int_equal(state_mem_count(mem), 1);
+}
+
 static size_t walk(const char *resource, const char *ns, const struct resource_key *start, char names[64])
 {
     const struct state_store_ops *ops = state_mem_ops();
@@ -282,6 +319,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_rollback, setup, teardown),
     cmocka_unit_test_setup_teardown(test_too_many_outputs, setup, teardown),
     cmocka_unit_test_setup_teardown(test_snapshots_stand_still, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_dead_objects_are_collected, setup, teardown),
     cmocka_unit_test_setup_teardown(test_iterating, setup, teardown),
     cmocka_unit_test_setup_teardown(test_index, setup, teardown),
     cmocka_unit_test_setup_teardown(test_deletion_shows_the_last_content, setup, teardown),
