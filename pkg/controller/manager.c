@@ -13,6 +13,7 @@
 
 #define WORKERS_DEFAULT 2
 #define WORKERS_MAX 16
+#define NODE_GRACE_US 40000000LL
 #define WORKER_STACK (512 * 1024)
 
 static const struct controller_type *const controller_types[] = {
@@ -263,6 +264,8 @@ int manager_start(struct manager **out, const struct manager_options *options, s
     m->options = *options;
     m->options.ca_pem = m->ca_pem = mem_strdup(options->ca_pem);
     m->options.node_name = m->node_name = mem_strdup(options->node_name);
+    if (!m->options.node_grace_us)
+        m->options.node_grace_us = NODE_GRACE_US;
     pthread_mutex_init(&m->lock, NULL);
     init_conds(m);
     m->queue = workqueue_new();

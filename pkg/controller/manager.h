@@ -23,6 +23,7 @@ struct manager_options {
     const char *ca_pem;    /* for the ConfigMap kube-root-ca.crt of each namespace; NULL: none is published */
     const char *node_name; /* this node: alive as long as the process; NULL: none */
     int workers;           /* 0: two */
+    int64_t node_grace_us; /* how long another node may be silent before it counts as lost; 0: 40 s */
 
     /* The wall clock time in microseconds at which a node was last heard of by other means than its Lease
      * and its status, e.g. the peer protocol; 0: never. NULL: there are no such means. Any thread. */

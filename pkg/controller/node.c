@@ -15,9 +15,7 @@
 
 #include <string.h>
 
-#define GRACE_US 40000000LL         /* without a sign of life, … */
-#define STARTUP_GRACE_US 60000000LL /* … and before the first one */
-#define NEW_US 60000000LL           /* a node younger than this is announced */
+#define NEW_US 60000000LL /* a node younger than this is announced */
 #define LEASE_NAMESPACE "kube-node-lease"
 
 struct node_controller {
@@ -153,7 +151,8 @@ static int node_sync(struct controller *self, const struct sync_in *in, int64_t 
         event_record_kind(self->events, "v1", "Node", node, EVENT_NORMAL, "RegisteredNode",
                           "Node %s event: Registered Node %s in Controller", in->key, in->key);
     bool own = self->options->node_name && !strcmp(self->options->node_name, in->key);
-    int64_t due = heard + (kube_condition(node, "Ready") ? GRACE_US : STARTUP_GRACE_US);
+    int64_t grace = self->options->node_grace_us;
+    int64_t due = heard + (kube_condition(node, "Ready") ? grace : grace * 3 / 2); /* a start takes longer */
     bool lost = !own && due <= in->now_us;
     if (lost && (rc = mark_lost(self, &node, in->now_us, err)))
         return rc;

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUARANTINE_US 40000000LL /* a node that vanished may come back at once */
 #define ENDED_MAX 12500
 
 struct pod_gc_controller {
@@ -39,7 +38,8 @@ static void pod_gc_stop(struct controller *self)
 static void add_node_key(struct controller *self, const char *node)
 {
     mem_auto char *key = mem_printf("node/%s", node);
-    controller_add_after(self, key, QUARANTINE_US);
+    /* A node that vanished may come back at once. */
+    controller_add_after(self, key, self->options->node_grace_us);
 }
 
 static void node_event(struct pod_gc_controller *c, enum client_event event, const json_t *node)

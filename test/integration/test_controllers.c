@@ -110,10 +110,10 @@ static void play_kubelet(void)
         }                                              \
     } while (0)
 
-static void add_node(void)
+static void add_node(const char *name)
 {
-    create(&kube_nodes, NULL, jq("{'apiVersion':'v1','kind':'Node','metadata':{'name':'node'}}"));
-    patch(&kube_nodes, "status", NULL, "node",
+    create(&kube_nodes, NULL, jq("{'apiVersion':'v1','kind':'Node','metadata':{'name':'%s'}}", name));
+    patch(&kube_nodes, "status", NULL, name,
           jq("{'status':{'allocatable':{'cpu':'4','memory':'8Gi','pods':'110'},'capacity':{'cpu':'4','memory'"
              ":'8Gi',"
              "'pods':'110'},'conditions':[{'type':'Ready','status':'True','reason':'KubeletReady'}]}}"));
@@ -125,11 +125,12 @@ static int cluster_open(void **state)
     c = (struct cluster){0};
     api_fixture_open(&c.api);
     c.client = api_local_client(c.api.server, "system:kube-controller-manager", api_masters, 2);
-    struct manager_options options = {.client = c.client, .ca_pem = "CA TEXT\n", .node_name = "node"};
+    struct manager_options options = {
+        .client = c.client, .ca_pem = "CA TEXT\n", .node_name = "node", .node_grace_us = 300000};
     struct err err = {0};
     if (manager_start(&c.manager, &options, &err) || scheduler_start(&c.scheduler, c.client, &err))
         fail_msg("%s", err.message);
-    add_node();
+    add_node("node");
     json_t *account;
     eventually((account = get(&kube_serviceaccounts, "default", "default")));
     json_decref(account);
@@ -389,6 +390,68 @@ static void test_cordon_taints_the_node(void **state)
     json_decref(node);
 }
 
+static bool node_is_lost(const char *name)
+{
+    json_auto_t *node = get(&kube_nodes, NULL, name);
+    return !strcmp(kube_condition_status(node, "Ready"), "Unknown") &&
+           json_array_size(json_at(node, "spec", "taints")) == 2;
+}
+
+static bool pod_exists(const char *name)
+{
+    json_auto_t *pod = get(&kube_pods, "default", name);
+    return pod;
+}
+
+static void create_pod_on(const char *name, const char *node, const char *tolerations)
+{
+    create(&kube_pods, "default",
+           jq("{'apiVersion':'v1','kind':'Pod','metadata':{'name':'%s'},'spec':{'nodeName':'%s','tolerations'"
+              ":%s,"
+              "'containers':[{'name':'c','image':'i'}]}}",
+              name, node, tolerations));
+}
+
+static void test_silent_node_loses_its_pods(void **state)
+{
+    (void)state;
+    add_node("other");
+    create_pod_on("stays", "other", "[{'operator':'Exists'}]");
+    create_pod_on("leaves", "other", "[{'operator':'Exists','effect':'NoExecute','tolerationSeconds':1}]");
+    create_pod_on("here", "node", "[]");
+    eventually(node_is_lost("other"));
+    eventually(has_event("NodeNotReady", "Node other status is now: NodeNotReady"));
+    c.pods_stay_unready = true;
+    eventually(!pod_exists("leaves"));
+    eventually(has_event("TaintManagerEviction", "Marking for deletion Pod default/leaves"));
+    assert_true(pod_exists("stays"));
+    assert_true(pod_exists("here"));
+    assert_false(node_is_lost("node"));
+    json_auto_t *stays = get(&kube_pods, "default", "stays");
+    assert_false(kube_pod_ready(stays));
+
+    delete (&kube_nodes, NULL, "other", NULL); /* pods of a node that is gone go */
+    eventually(!pod_exists("stays"));
+    assert_true(pod_exists("here"));
+}
+
+static void test_node_is_heard_of_again(void **state)
+{
+    (void)state;
+    add_node("other");
+    eventually(node_is_lost("other"));
+    create(&kube_leases, "kube-node-lease",
+           jq("{'apiVersion':'coordination.k8s.io/v1','kind':'Lease','metadata':{'name':'other'},'spec':{"
+              "'holderIdentity':'other','renewTime':'2026-01-01T00:00:00.000000Z'}}"));
+    patch(&kube_nodes, "status", NULL, "other",
+          jq("{'status':{'conditions':[{'type':'Ready','status':'True','reason':'KubeletReady'}]}}"));
+    json_t *node = NULL;
+    eventually((json_decref(node), node = get(&kube_nodes, NULL, "other"),
+                json_array_size(json_at(node, "spec", "taints")) == 0));
+    json_decref(node);
+    eventually(node_is_lost("other")); /* and is silent again */
+}
+
 /* The position of the chain's head, as a list shows it. */
 static char *head(void)
 {
@@ -423,6 +486,8 @@ static const struct CMUnitTest tests[] = {
     CLUSTER_TEST(test_endpoints_follow_pods),
     CLUSTER_TEST(test_unschedulable_pod_waits_for_room),
     CLUSTER_TEST(test_cordon_taints_the_node),
+    CLUSTER_TEST(test_silent_node_loses_its_pods),
+    CLUSTER_TEST(test_node_is_heard_of_again),
     CLUSTER_TEST(test_idle_writes_nothing),
 };
 UNIT_MAIN(tests)
