@@ -8,8 +8,8 @@
 
 #include <stdio.h>
 
-#define PAST_EVENTS_MAX 256 /* read from the chain at a time */
-#define PAST_BYTES_MAX (1u << 20)
+#define PAST_EVENTS_MAX 64 /* read from the chain at a time */
+#define PAST_BYTES_MAX (128u << 10)
 
 /* ---- selecting ---- */
 

@@ -3,6 +3,7 @@
 
 #include "api/verbs_internal.h"
 #include "base/mem.h"
+#include "chain/bytemap.h"
 
 struct reading {
     struct api_server *server;
@@ -11,15 +12,8 @@ struct reading {
     struct err *err;
     int rc;
     size_t cap;
+    struct bytemap known; /* key bytes of the entries */
 };
-
-static struct list_past_entry *find(struct list_past *past, const struct buf *key)
-{
-    for (size_t i = 0; i < past->count; i++)
-        if (past->entries[i].key.len == key->len && !memcmp(past->entries[i].key.data, key->data, key->len))
-            return &past->entries[i];
-    return NULL;
-}
 
 /* The first change of an object after the position tells how it stood there. */
 static bool on_change(void *arg, const struct state_change *change)
@@ -30,7 +24,7 @@ static bool on_change(void *arg, const struct state_change *change)
         return true;
     buf_auto struct buf key = BUF_INIT;
     key_encode(&key, &o->key);
-    if (find(r->past, &key))
+    if (bytemap_get(&r->known, key.data, key.len) != BYTEMAP_NONE)
         return true;
     if (r->past->count == r->cap) {
         r->cap = r->cap ? 2 * r->cap : 16;
@@ -38,7 +32,8 @@ static bool on_change(void *arg, const struct state_change *change)
     }
     struct list_past_entry *entry = &r->past->entries[r->past->count++];
     *entry = (struct list_past_entry){.key = key, .present = change->has_old};
-    key = (struct buf)BUF_INIT;
+    bytemap_set(&r->known, key.data, key.len, 0);
+    key = (struct buf)BUF_INIT; /* the entry's now */
     if (change->has_old)
         r->rc = object_open(r->server, &change->old, &entry->text, r->err);
     return !r->rc;
@@ -60,6 +55,7 @@ int list_past_read(struct api_server *server, const struct schema_kind *kind, ui
         return 0;
     struct reading r = {.server = server, .kind = kind, .past = out, .err = err};
     int rc = ledger_history(server->ledger, since, until, on_change, &r, err);
+    bytemap_free(&r.known);
     if (!rc)
         rc = r.rc;
     if (!rc && out->count > 1)

@@ -19,7 +19,7 @@
 #include "codec/json.h"
 #include "object/semantics.h"
 
-#define VERBS_TRIES_MAX 8
+#define VERBS_TRIES_MAX 24
 #define VERBS_MANAGER_MAX 128
 
 struct api_allocator; /* allocate.c */
@@ -278,5 +278,7 @@ int hub_watch(struct api_call *call, struct api_watch **out);
 
 /* A list of the request's objects over a snapshot of its own. */
 int list_open(struct api_call *call, struct api_list **out);
+/* How long it may hold a snapshot (for tests). */
+void list_set_hold(struct api_list *list, int64_t hold_us);
 
 #endif

@@ -1,10 +1,10 @@
 /*
- * Lists: objects in key order out of one snapshot, one by one.
+ * Lists: objects in key order out of one state, one by one.
  *
- * The snapshot is held while the list is read, so that a list is consistent; but an old snapshot keeps the
- * store from reusing pages, so a reader slower than LIST_HOLD_US has the rest copied to memory and the
- * snapshot ended. A page that continues an earlier one is read from the newest snapshot with the changes
- * since the first page undone (list_past.h): all pages show one state, without a snapshot held between them.
+ * A snapshot keeps the store from reusing pages, so none is held for long: a reader that is slower than
+ * LIST_HOLD_US, like a page that continues an earlier one, goes on in the newest snapshot with the changes
+ * since the list's position undone (list_past.h). So a list shows one state, whatever its size and its
+ * reader.
  */
 #include "api/list_past.h"
 #include "api/verbs_internal.h"
@@ -40,14 +40,14 @@ struct api_list {
     struct buf start;
     uint64_t rv;
     int64_t limit, returned;
-    int64_t opened_us;
+    int64_t snapshot_us; /* when the snapshot was begun */
+    int64_t hold_us;
+    struct buf prefix;         /* of the keys that are walked */
+    struct buf last;           /* key bytes of the item returned last */
     struct state_object ahead; /* read but not used yet */
     bool has_ahead, ended;
     char *next; /* continue token at the end */
     int64_t remaining;
-    bool drained;
-    struct buf rest; /* of a drained list: length and text of each item */
-    size_t rest_at;
 };
 
 /* ---- where the items come from ---- */
@@ -208,36 +208,72 @@ static bool snapshot_next(struct api_list *list, struct buf *out)
         end_snapshot(list);
         return false;
     }
+    buf_clear(&list->last);
+    key_encode(&list->last, &item.key);
     source_consume(list, &item);
     list->returned++;
     return true;
 }
 
-static void drain(struct api_list *list)
+/* Skips what the past has before the start. */
+static void skip_past(struct api_list *list)
 {
-    buf_auto struct buf text = BUF_INIT;
-    while (snapshot_next(list, &text)) {
-        uint32_t len = (uint32_t)text.len;
-        buf_append(&list->rest, &len, sizeof(len));
-        buf_append(&list->rest, text.data, text.len);
+    const struct buf *prefix = &list->prefix;
+    for (; list->past_at < list->past.count; list->past_at++) {
+        const struct buf *key = &list->past.entries[list->past_at].key;
+        bool inside = key->len >= prefix->len && !memcmp(key->data, prefix->data, prefix->len);
+        if (inside && (!list->start.len || compare_bytes(key, &list->start) >= 0))
+            return;
     }
-    list->drained = true;
+}
+
+/* Walks the keys with the prefix from the start on. */
+static void walk_keys(struct api_list *list)
+{
+    skip_past(list);
+    list->iter = ledger_store_ops(list->server->ledger)
+                     ->iter_begin(list->snapshot, list->prefix.data, list->prefix.len,
+                                  list->start.len ? list->start.data : NULL, list->start.len);
+}
+
+/* Goes on in a new snapshot behind the last item. When the changes since are no longer kept, the old snapshot
+ * has to stay. */
+static void renew(struct api_list *list)
+{
+    const struct state_store_ops *ops = ledger_store_ops(list->server->ledger);
+    struct state_snapshot *snapshot = ops->snapshot_begin(ledger_store(list->server->ledger));
+    struct list_past past;
+    list->snapshot_us = clock_mono_us();
+    if (list_past_read(list->server, list->kind, list->rv, ops->snapshot_rv(snapshot), &past, NULL)) {
+        list_past_free(&past);
+        ops->snapshot_end(snapshot);
+        return;
+    }
+    end_snapshot(list);
+    list_past_free(&list->past);
+    list->snapshot = snapshot;
+    list->past = past;
+    list->past_at = 0;
+    list->ended = false;
+    if (list->last.len > 0) {
+        buf_clear(&list->start);
+        buf_append(&list->start, list->last.data, list->last.len);
+        buf_putc(&list->start, '\0'); /* the smallest key behind it */
+    }
+    walk_keys(list);
 }
 
 bool api_list_next(struct api_list *list, struct buf *out)
 {
     buf_clear(out);
-    if (!list->drained && clock_mono_us() - list->opened_us > LIST_HOLD_US)
-        drain(list);
-    if (!list->drained)
-        return snapshot_next(list, out);
-    uint32_t len;
-    if (list->rest_at + sizeof(len) > list->rest.len)
-        return false;
-    memcpy(&len, list->rest.data + list->rest_at, sizeof(len));
-    buf_append(out, list->rest.data + list->rest_at + sizeof(len), len);
-    list->rest_at += sizeof(len) + len;
-    return true;
+    if (list->snapshot && !list->indexed && clock_mono_us() - list->snapshot_us > list->hold_us)
+        renew(list);
+    return snapshot_next(list, out);
+}
+
+void list_set_hold(struct api_list *list, int64_t hold_us)
+{
+    list->hold_us = hold_us;
 }
 
 uint64_t api_list_rv(const struct api_list *list)
@@ -264,7 +300,8 @@ void api_list_free(struct api_list *list)
     selector_free(list->labels);
     selector_free(list->fields);
     buf_free(&list->start);
-    buf_free(&list->rest);
+    buf_free(&list->prefix);
+    buf_free(&list->last);
     free(list->namespace);
     free(list->only_name);
     free(list->next);
@@ -406,17 +443,6 @@ static int parse_selectors(struct api_call *call, struct api_list *list)
     return 0;
 }
 
-/* Skips what the past has before the start of this page. */
-static void skip_past(struct api_list *list, const struct buf *prefix)
-{
-    for (; list->past_at < list->past.count; list->past_at++) {
-        const struct buf *key = &list->past.entries[list->past_at].key;
-        bool inside = key->len >= prefix->len && !memcmp(key->data, prefix->data, prefix->len);
-        if (inside && (!list->start.len || compare_bytes(key, &list->start) >= 0))
-            return;
-    }
-}
-
 static void begin(struct api_call *call, struct api_list *list)
 {
     const struct state_store_ops *ops = ledger_store_ops(call->server->ledger);
@@ -441,11 +467,8 @@ static void begin(struct api_call *call, struct api_list *list)
                                   : one_name    ? ""
                                                 : NULL,
                                   one_name ? list->only_name : ""};
-    buf_auto struct buf bytes = BUF_INIT;
-    key_encode(&bytes, &prefix);
-    skip_past(list, &bytes);
-    list->iter = ops->iter_begin(list->snapshot, bytes.data, bytes.len,
-                                 list->start.len ? list->start.data : NULL, list->start.len);
+    key_encode(&list->prefix, &prefix);
+    walk_keys(list);
 }
 
 int list_open(struct api_call *call, struct api_list **out)
@@ -455,7 +478,8 @@ int list_open(struct api_call *call, struct api_list **out)
     list->kind = call->kind;
     list->namespace = mem_strdup(call->kind->namespaced ? call->request->namespace : "");
     list->limit = call->request->limit > 0 ? call->request->limit : 0;
-    list->opened_us = clock_mono_us();
+    list->snapshot_us = clock_mono_us();
+    list->hold_us = LIST_HOLD_US;
     list->remaining = -1;
     /* The call's snapshot, if it has one, becomes the list's. */
     list->snapshot = call_snapshot(call);

@@ -1,6 +1,8 @@
 /* Lists and watches: selectors, pages, and that no event is missed or repeated at any seam. */
 #include "api_fixture.h"
 
+#include "api/hub_internal.h"
+
 static void make(struct api_fixture *f, const char *name, const char *label)
 {
     char body[256];
@@ -213,6 +215,98 @@ static void test_initial_events_end(void **state)
     api_fixture_close(&f);
 }
 
+/* A reader that is slower than a snapshot may be held sees the state of the beginning nevertheless. */
+static void test_slow_list(void **state)
+{
+    (void)state;
+    struct api_fixture f;
+    api_fixture_open(&f);
+    for (int i = 0; i < 6; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "c%d", i);
+        make(&f, name, "old");
+    }
+    struct api_response *response = api_ask(&f, API_LIST, "configmaps", "default", "", NULL);
+    list_set_hold(response->list, -1);
+    struct buf text = BUF_INIT;
+    for (int i = 0; i < 6; i++) {
+        char name[8], other[8], expected[32];
+        snprintf(name, sizeof(name), "c%d", i);
+        assert_true(api_list_next(response->list, &text));
+        snprintf(expected, sizeof(expected), "\"name\":\"%s\"", name);
+        assert_non_null(strstr(buf_str(&text), expected));
+        assert_non_null(strstr(buf_str(&text), "\"l\":\"old\""));
+        snprintf(other, sizeof(other), "c%dx", i);
+        make(&f, other, "new");
+        if (i == 1)
+            api_do(&f, 200, API_DELETE, "configmaps", "default", "c3", NULL);
+        if (i == 2)
+            relabel(&f, "c5", "new");
+    }
+    assert_false(api_list_next(response->list, &text));
+    buf_free(&text);
+    api_response_free(response);
+    api_fixture_close(&f);
+}
+
+/* More than the window holds, before a watch reads any of it: the rest comes from the chain. */
+static void test_behind_the_window(void **state)
+{
+    (void)state;
+    struct api_fixture f;
+    api_fixture_open(&f);
+    struct api_watch *w = watch(&f, NULL);
+    EXPECT(w, "");
+    enum { count = 40, size = 200 * 1024 };
+    char *body = mem_alloc(size + 200);
+    for (int i = 0; i < count; i++) {
+        int n = snprintf(body, 200, "{\"metadata\":{\"name\":\"big%02d\"},\"data\":{\"x\":\"", i);
+        memset(body + n, 'a' + i % 26, size);
+        memcpy(body + n + size, "\"}}", 4);
+        api_do(&f, 201, API_CREATE, "configmaps", "default", "", body);
+    }
+    free(body);
+    assert_true(f.server->hub->window_bytes <= HUB_WINDOW_BYTES);
+    assert_true(w->channel->complete_since > w->position);
+    for (int i = 0; i < count; i++) {
+        char expected[32];
+        snprintf(expected, sizeof(expected), "ADDED big%02d", i);
+        EXPECT(w, expected);
+    }
+    EXPECT(w, "");
+    api_watch_close(w);
+    assert_int_equal(f.server->hub->window_bytes, 0);
+    api_fixture_close(&f);
+}
+
+static void test_bookmark_when_due(void **state)
+{
+    (void)state;
+    struct api_fixture f;
+    api_fixture_open(&f);
+    f.extra.allow_bookmarks = true;
+    struct api_watch *w = watch(&f, NULL);
+    EXPECT(w, "");
+    f.server->hub->bookmarked_us -= HUB_BOOKMARK_US;
+    json_t *made = api_ok(&f, 201, API_CREATE, "secrets", "default", "", "{\"metadata\":{\"name\":\"s\"}}");
+    struct api_watch_event event;
+    assert_true(api_watch_next(w, &event));
+    assert_string_equal(event.type, "BOOKMARK");
+    json_t *bookmark = json_loadb(event.json, event.json_len, 0, NULL);
+    assert_string_equal(json_str(bookmark, "metadata", "resourceVersion"),
+                        json_str(made, "metadata", "resourceVersion"));
+    json_decref(bookmark);
+    json_decref(made);
+    EXPECT(w, "");
+    /* Nothing new: no bookmark. */
+    f.server->hub->bookmarked_us -= HUB_BOOKMARK_US;
+    make(&f, "a", "1");
+    EXPECT(w, "ADDED a");
+    EXPECT(w, "");
+    api_watch_close(w);
+    api_fixture_close(&f);
+}
+
 /* A watch that wakes its reader, read on a thread of its own while others write. */
 struct reader {
     struct api_watch *watch;
@@ -323,9 +417,15 @@ static void test_no_event_is_lost(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_list_selectors_and_pages), cmocka_unit_test(test_initial_then_live),
-    cmocka_unit_test(test_replay_from_history),      cmocka_unit_test(test_selector_transitions),
-    cmocka_unit_test(test_initial_events_end),       cmocka_unit_test(test_no_event_is_lost),
+    cmocka_unit_test(test_list_selectors_and_pages),
+    cmocka_unit_test(test_initial_then_live),
+    cmocka_unit_test(test_replay_from_history),
+    cmocka_unit_test(test_selector_transitions),
+    cmocka_unit_test(test_slow_list),
+    cmocka_unit_test(test_behind_the_window),
+    cmocka_unit_test(test_bookmark_when_due),
+    cmocka_unit_test(test_initial_events_end),
+    cmocka_unit_test(test_no_event_is_lost),
 };
 
 UNIT_MAIN(tests)
