@@ -27,6 +27,15 @@ static inline void scratch_make(struct scratch *scratch)
         abort();
 }
 
+/* The same in memory where the host has such a file system: for tests that open and sync thousands of times.
+ */
+static inline void scratch_make_in_memory(struct scratch *scratch)
+{
+    snprintf(scratch->path, sizeof(scratch->path), "/dev/shm/katena-test-XXXXXX");
+    if (!mkdtemp(scratch->path))
+        scratch_make(scratch);
+}
+
 static inline void scratch_remove(struct scratch *scratch)
 {
     nftw(scratch->path, scratch_remove_entry, 16, FTW_DEPTH | FTW_PHYS);

@@ -82,7 +82,7 @@ static void test_append_and_recover(void **state)
 {
     (void)state;
     struct scratch dir;
-    scratch_make(&dir);
+    scratch_make_in_memory(&dir);
     write_log(dir.path, 100);
     struct blocklog *log;
     struct seen seen;
@@ -110,7 +110,7 @@ static void test_recover_from_a_place(void **state)
 {
     (void)state;
     struct scratch dir;
-    scratch_make(&dir);
+    scratch_make_in_memory(&dir);
     write_log(dir.path, 60);
     struct blocklog *log;
     struct seen seen, tail = {0};
@@ -127,7 +127,7 @@ static void test_undo(void **state)
 {
     (void)state;
     struct scratch dir;
-    scratch_make(&dir);
+    scratch_make_in_memory(&dir);
     struct blocklog *log;
     struct seen seen;
     struct err err;
@@ -149,7 +149,7 @@ static void test_large_record(void **state)
 {
     (void)state;
     struct scratch dir;
-    scratch_make(&dir);
+    scratch_make_in_memory(&dir);
     struct blocklog *log;
     struct seen seen;
     struct err err;
@@ -187,8 +187,8 @@ static void copy_file(const char *from, const char *to, size_t limit)
 static void cut_everywhere(bool zeros)
 {
     struct scratch dir, cut;
-    scratch_make(&dir);
-    scratch_make(&cut);
+    scratch_make_in_memory(&dir);
+    scratch_make_in_memory(&cut);
     write_log(dir.path, 14); /* within the first segment */
     struct blocklog *log;
     struct seen whole, seen;
@@ -253,8 +253,8 @@ static void test_flip_every_byte(void **state)
 {
     (void)state;
     struct scratch dir, hurt;
-    scratch_make(&dir);
-    scratch_make(&hurt);
+    scratch_make_in_memory(&dir);
+    scratch_make_in_memory(&hurt);
     write_log(dir.path, 8);
     struct blocklog *log;
     struct seen whole, seen;
@@ -289,7 +289,7 @@ static void test_damage_before_a_later_segment(void **state)
 {
     (void)state;
     struct scratch dir;
-    scratch_make(&dir);
+    scratch_make_in_memory(&dir);
     write_log(dir.path, 40);
     struct blocklog *log;
     struct seen seen;
@@ -309,7 +309,7 @@ static void test_missing_and_exchanged_segments(void **state)
 {
     (void)state;
     struct scratch dir;
-    scratch_make(&dir);
+    scratch_make_in_memory(&dir);
     write_log(dir.path, 160);
     struct blocklog *log;
     struct seen seen;
@@ -328,7 +328,7 @@ static void test_oldest_and_remove(void **state)
 {
     (void)state;
     struct scratch dir;
-    scratch_make(&dir);
+    scratch_make_in_memory(&dir);
     write_log(dir.path, 100);
     struct blocklog *log;
     struct seen seen;
@@ -352,7 +352,7 @@ static void test_no_room_for_a_segment(void **state)
 {
     (void)state;
     struct scratch dir;
-    scratch_make(&dir);
+    scratch_make_in_memory(&dir);
     struct blocklog *log;
     struct seen seen;
     struct err err;

@@ -166,8 +166,8 @@ static size_t mix(struct buf *out, const struct buf *old, const struct buf *new,
 static size_t power_failure(uint64_t seed)
 {
     struct scratch dir, left;
-    scratch_make(&dir);
-    scratch_make(&left);
+    scratch_make_in_memory(&dir);
+    scratch_make_in_memory(&left);
     buf_auto struct buf old = BUF_INIT, new = BUF_INIT, mixed = BUF_INIT, expected = BUF_INIT,
                         found = BUF_INIT;
     struct err err;
@@ -220,7 +220,7 @@ static void record(struct recorded *r)
 {
     static const char *const names[BLOCKS] = {FIXTURE_NAMESPACE, "a", "b", "a", "b", "c"};
     static const char *const values[BLOCKS] = {"x", "1", "2", "3", NULL, "4"};
-    scratch_make(&r->dir);
+    scratch_make_in_memory(&r->dir);
     struct ledger *ledger = open_or_fail(r->dir.path);
     memset(r->states, 0, sizeof(r->states));
     dump(&r->states[0], ledger_store(ledger));
@@ -281,7 +281,7 @@ static void test_log_cut_at_every_byte(void **state)
     struct recorded r;
     record(&r);
     struct scratch cut;
-    scratch_make(&cut);
+    scratch_make_in_memory(&cut);
     buf_auto struct buf log = BUF_INIT, ends = BUF_INIT, found = BUF_INIT;
     block_ends(&ends, &r.dir);
     read_file(&log, scratch_file(&r.dir, "chain/log-00000001.seg"));
