@@ -7,6 +7,7 @@
  */
 #include "api/http_internal.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/timefmt.h"
 #include "codec/json.h"
@@ -127,7 +128,7 @@ static int log_options(struct http_job *job)
     if (!code && since && !timefmt_parse(since, &log->since_time_us))
         code = err_set(&request->err, ERR_BAD_REQUEST, "parsing time \"%.200s\": no RFC 3339 time", since);
     if (!code && since_s)
-        log->since_time_us = request->represent.now_us - since_s * 1000000;
+        log->since_time_us = clock_wall_us() - since_s * 1000000;
     return code;
 }
 

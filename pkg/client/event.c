@@ -236,7 +236,7 @@ static void event_queue(struct event_recorder *r, json_t *involved, const char *
         item_free(item);
 }
 
-static char *format_message(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static char *format_message(const char *format, va_list args)
 {
     char *message = NULL;
     if (vasprintf(&message, format, args) < 0)
