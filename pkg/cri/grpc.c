@@ -10,18 +10,24 @@
 #include "base/mem.h"
 
 #include <curl/curl.h>
-#include <limits.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 struct grpc_channel {
     char *socket_path;
     atomic_bool aborted;
+    pthread_mutex_t lock;
+    struct exchange *active; /* calls in progress, under lock */
 };
 
 struct exchange {
-    const struct grpc_channel *channel;
+    struct grpc_channel *channel;
+    struct exchange *next;
+    int fd; /* of its connection; -1: none yet */
     struct buf body;
     int grpc_status; /* -1 until seen */
     char message[512];
@@ -36,18 +42,25 @@ struct grpc_channel *grpc_open(const char *socket_path)
 {
     struct grpc_channel *channel = mem_zalloc(sizeof(*channel));
     channel->socket_path = mem_strdup(socket_path);
+    pthread_mutex_init(&channel->lock, NULL);
     return channel;
 }
 
 void grpc_close(struct grpc_channel *channel)
 {
+    pthread_mutex_destroy(&channel->lock);
     free(channel->socket_path);
     free(channel);
 }
 
 void grpc_abort(struct grpc_channel *channel)
 {
+    pthread_mutex_lock(&channel->lock);
     channel->aborted = true;
+    for (struct exchange *x = channel->active; x; x = x->next)
+        if (x->fd >= 0)
+            shutdown(x->fd, SHUT_RDWR);
+    pthread_mutex_unlock(&channel->lock);
 }
 
 long grpc_frame_length(const void *data, size_t len)
@@ -138,6 +151,39 @@ static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl
     return 1;
 }
 
+/* An exchange is known to grpc_abort while it has a connection. */
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct exchange *x = arg;
+    (void)purpose;
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    pthread_mutex_lock(&x->channel->lock);
+    x->fd = fd;
+    pthread_mutex_unlock(&x->channel->lock);
+    return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+static int on_close(void *arg, curl_socket_t fd)
+{
+    struct exchange *x = arg;
+    pthread_mutex_lock(&x->channel->lock);
+    x->fd = -1;
+    pthread_mutex_unlock(&x->channel->lock);
+    return close(fd);
+}
+
+static void exchange_enlist(struct exchange *x, bool on)
+{
+    pthread_mutex_lock(&x->channel->lock);
+    struct exchange **at = &x->channel->active;
+    while (!on && *at != x)
+        at = &(*at)->next;
+    if (on)
+        x->next = *at;
+    *at = on ? x : x->next;
+    pthread_mutex_unlock(&x->channel->lock);
+}
+
 /* The codes of grpc-status that say something to our callers. */
 static int status_code(int grpc_status)
 {
@@ -219,10 +265,16 @@ static int transfer(struct grpc_channel *channel, const char *method, const Prot
     curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(curl, CURLOPT_XFERINFODATA, x);
-    CURLcode code = curl_easy_perform(curl);
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_open);
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, x);
+    curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+    curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, x);
+    exchange_enlist(x, true);
+    CURLcode code = channel->aborted ? CURLE_ABORTED_BY_CALLBACK : curl_easy_perform(curl);
     int rc = transfer_error(code, x, method, detail, err);
     curl_slist_free_all(headers);
     curl_easy_cleanup(curl);
+    exchange_enlist(x, false);
     return rc;
 }
 
@@ -230,7 +282,7 @@ int grpc_call(struct grpc_channel *channel, const char *method, const ProtobufCM
               const ProtobufCMessageDescriptor *response_type, int64_t timeout_ms, ProtobufCMessage **out,
               struct err *err)
 {
-    struct exchange x = {.channel = channel, .grpc_status = -1};
+    struct exchange x = {.channel = channel, .fd = -1, .grpc_status = -1};
     int rc = transfer(channel, method, request, timeout_ms, &x, err);
     if (rc == 0 && out) {
         long n = grpc_frame_length(x.body.data, x.body.len);
@@ -247,7 +299,7 @@ int grpc_call(struct grpc_channel *channel, const char *method, const ProtobufCM
 int grpc_stream(struct grpc_channel *channel, const char *method, const ProtobufCMessage *request,
                 grpc_stream_fn fn, void *arg, struct err *err)
 {
-    struct exchange x = {.channel = channel, .grpc_status = -1, .fn = fn, .arg = arg};
+    struct exchange x = {.channel = channel, .fd = -1, .grpc_status = -1, .fn = fn, .arg = arg};
     int rc = transfer(channel, method, request, 0, &x, err);
     if (rc == 0 && !x.stopped)
         rc = err_set(err, ERR_UNAVAILABLE, "%s: the stream ended", method);

@@ -19,7 +19,7 @@ struct grpc_channel;
 struct grpc_channel *grpc_open(const char *socket_path);
 void grpc_close(struct grpc_channel *channel); /* no call may be in progress */
 
-/* Ends the calls in progress within about a second, and all later ones at once. */
+/* Ends the calls in progress and all later ones with ERR_UNAVAILABLE. */
 void grpc_abort(struct grpc_channel *channel);
 
 /* One unary call: method is "/package.Service/Method". *out (when out is not NULL) is the caller's. A

@@ -85,7 +85,7 @@ struct cri_runtime {
 struct cri_runtime *cri_connect(const char *socket_path);
 void cri_disconnect(struct cri_runtime *rt);
 
-/* Ends the calls in progress within about a second, and all later ones at once, with ERR_UNAVAILABLE. */
+/* Ends the calls in progress and all later ones with ERR_UNAVAILABLE. */
 void cri_abort(struct cri_runtime *rt);
 
 /* Frees a message of cri.proto; NULL is fine. */

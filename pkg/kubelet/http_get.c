@@ -82,12 +82,15 @@ int http_get(const json_t *action, const json_t *spec, const char *host, int64_t
     curl_slist_free_all(headers);
     if (code == CURLE_OK)
         return 0;
-    const char *why = code == CURLE_OPERATION_TIMEDOUT
-                          ? "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
-                      : code == CURLE_COULDNT_CONNECT ? "connect: connection refused"
-                                                      : curl_easy_strerror(code);
-    return err_set(err, code == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_UNAVAILABLE, "Get \"%s\": %s",
-                   url, why);
+    int port = http_port(json_object_get(action, "port"), spec);
+    if (code == CURLE_OPERATION_TIMEDOUT)
+        return err_set(
+            err, ERR_TIMEOUT,
+            "Get \"%s\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)", url);
+    if (code == CURLE_COULDNT_CONNECT)
+        return err_set(err, ERR_UNAVAILABLE, "Get \"%s\": dial tcp %s:%d: connect: connection refused", url,
+                       host, port);
+    return err_set(err, ERR_UNAVAILABLE, "Get \"%s\": %s", url, curl_easy_strerror(code));
 }
 
 static int connect_in_time(const struct addrinfo *address, int64_t timeout_s)

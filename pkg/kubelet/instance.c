@@ -42,6 +42,8 @@ void instance_from_status(struct kubelet_instance *out, const Cri__ContainerStat
     out->exit_code = status->exit_code;
     out->started_us = status->started_at / 1000;
     out->finished_us = status->finished_at / 1000;
+    if (out->started_us == 0) /* it could not be started */
+        out->started_us = out->finished_us;
     out->state = status->state == CRI__CONTAINER_STATE__CONTAINER_CREATED   ? POD_STATE_CREATED
                  : status->state == CRI__CONTAINER_STATE__CONTAINER_RUNNING ? POD_STATE_RUNNING
                                                                             : POD_STATE_EXITED;
@@ -97,7 +99,7 @@ int instance_refresh(struct kubelet_container *c)
         read_termination_message(c, &c->now, object ? pod_container_spec(object, c) : NULL);
         json_decref(object);
         probe_container_ended(c);
-        if (c->now.finished_us - c->now.started_us >= POD_BACKOFF_RESET_US)
+        if (c->now.started_us > 0 && c->now.finished_us - c->now.started_us >= POD_BACKOFF_RESET_US)
             c->crashes = 0;
     }
     if (c->now.state == POD_STATE_EXITED || c->refresh_tries == 0) {

@@ -208,7 +208,7 @@ void kubelet_stop(struct kubelet *k)
     client_watch_stop(k->watch);
     client_watch_stop(k->configmap_watch);
     client_watch_stop(k->secret_watch);
-    cri_abort(k->rt);
+    cri_abort(k->rt); /* a stop that waits for a grace period would hold us up */
     if (k->pleg_running)
         pthread_join(k->pleg_thread, NULL);
     pool_stop(k->pool);

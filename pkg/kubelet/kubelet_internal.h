@@ -73,6 +73,7 @@ struct kubelet_container {
     char *wait_reason, *wait_message; /* why it does not run; NULL: the usual */
     int pull_failures;
     int64_t pull_failed_us; /* when the last one failed */
+    int start_failures;     /* in a row */
     int64_t retry_us;
     bool backoff_reported;
     int refresh_tries;

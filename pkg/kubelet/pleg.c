@@ -125,7 +125,8 @@ void *kubelet_pleg(void *arg)
             relist(pleg.k);
         else
             log_warn("kubelet", "runtime events: %s", err.message);
-        poll(NULL, 0, 1000);
+        for (int i = 0; i < 20 && !pleg.k->stopping; i++)
+            poll(NULL, 0, 50);
     }
     return NULL;
 }

@@ -231,10 +231,10 @@ Cri__PodSandboxConfig *pod_config_sandbox(const struct pod_config_context *conte
     metadata->uid = mem_strdup(kube_uid(pod));
     metadata->attempt = attempt;
     config->metadata = metadata;
+    /* With the host's network goes the host's name, which a runtime must not be asked to set. */
     const char *hostname = json_str(pod, "spec", "hostname");
-    if (json_bool_at(pod, "spec", "hostNetwork"))
-        hostname = context->node_name;
-    config->hostname = mem_strndup(hostname ? hostname : kube_name(pod), 63);
+    if (!json_bool_at(pod, "spec", "hostNetwork"))
+        config->hostname = mem_strndup(hostname ? hostname : kube_name(pod), 63);
     config->log_directory = mem_strdup(context->log_directory);
     add_dns(config, pod);
     add_ports(config, pod);

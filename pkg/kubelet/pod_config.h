@@ -12,7 +12,6 @@
 
 struct pod_config_context {
     const json_t *pod;
-    const char *node_name;
     const char *log_directory;
     int64_t node_memory_bytes;
 };

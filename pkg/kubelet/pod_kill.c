@@ -106,6 +106,8 @@ int pod_remove_all(struct kubelet_pod *pod, const json_t *object)
     int rc = remove_from_runtime(pod, &err);
     if (rc == 0)
         rc = volume_teardown_all(dir, &err);
+    if (rc && pod->kubelet->stopping)
+        return rc;
     if (rc) {
         log_warn("kubelet", "cannot remove pod %s/%s: %s", pod->namespace, pod->name, err.message);
         if (object)

@@ -23,10 +23,8 @@
 static struct pod_config_context config_context(struct kubelet_pod *pod, const json_t *object,
                                                 const char *logs)
 {
-    return (struct pod_config_context){.pod = object,
-                                       .node_name = pod->kubelet->node_name,
-                                       .log_directory = logs,
-                                       .node_memory_bytes = pod->kubelet->memory_bytes};
+    return (struct pod_config_context){
+        .pod = object, .log_directory = logs, .node_memory_bytes = pod->kubelet->memory_bytes};
 }
 
 static int64_t later(int failures, int64_t first_us, int64_t max_us)
@@ -372,7 +370,8 @@ void pod_start_container(struct kubelet_pod *pod, const json_t *object, struct k
     if (rc == 0)
         rc = create(c, object, spec, attempt, c->restarts + restart, &id, &reason, &err);
     if (rc) {
-        start_failed(c, object, reason, err.message, later(1, IMAGE_RETRY_MIN_US / 10, IMAGE_RETRY_MAX_US));
+        start_failed(c, object, reason, err.message,
+                     later(++c->start_failures, IMAGE_RETRY_MIN_US / 10, IMAGE_RETRY_MIN_US));
         return;
     }
     if (restart) {
@@ -383,6 +382,7 @@ void pod_start_container(struct kubelet_pod *pod, const json_t *object, struct k
     container_event(c, object, EVENT_NORMAL, "Created", "Container created");
     rc = k->rt->ops->start_container(k->rt, id, &err);
     container_set_wait(c, NULL, NULL);
+    c->start_failures = 0;
     c->retry_us = 0;
     c->backoff_reported = false;
     if (rc)

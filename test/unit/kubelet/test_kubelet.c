@@ -122,6 +122,18 @@ static char *read_logs(const char *name, const char *container, bool previous)
     return buf_steal(&out);
 }
 
+/* The log of container c once it has the text; the caller's. */
+static char *wait_for_log(const char *name, const char *text)
+{
+    char *logs = read_logs(name, "c", false);
+    for (int i = 0; i < 500 && !strstr(logs, text); i++) {
+        usleep(20000);
+        free(logs);
+        logs = read_logs(name, "c", false);
+    }
+    return logs;
+}
+
 #define CONTAINER(name, script) \
     "{'name':'" name "','image':'" FIXTURE_IMAGE "','command':['sh','-c','" script "']}"
 
@@ -183,18 +195,12 @@ static void test_environment_and_volumes(void **state)
         "'volumes':[{'name':'m','configMap':{'name':'conf'}},{'name':'s','secret':{'secretName':'sec'}},"
         "{'name':'t','projected':{'sources':[{'serviceAccountToken':{'path':'token'}}]}}]}");
     wait_for("env", 20, "True", ready);
+    free(wait_for_log("env", "the-token"));
     json_auto_t *patch = json_pack("{s:{s:s}}", "data", "key", "two");
     assert_int_equal(client_patch(&api->base, &kube_configmaps, NULL, "default", "conf", CLIENT_PATCH_MERGE,
                                   patch, NULL, &err),
                      0);
-    char *logs = NULL;
-    for (int i = 0; i < 200; i++) {
-        free(logs);
-        logs = read_logs("env", "c", false);
-        if (strstr(logs, "two"))
-            break;
-        usleep(20000);
-    }
+    char *logs = wait_for_log("env", "two\n");
     assert_string_equal(logs, "a ab demo hush env\nonehush\nthe-token\ntwo\n");
     free(logs);
     delete_pod("env", 0);
@@ -265,6 +271,7 @@ static void test_adoption(void **state)
     struct err err;
     for (int i = 0; i < 500; i++) {
         cri_free(list);
+        list = NULL;
         assert_int_equal(fixture.rt->ops->list_sandboxes(fixture.rt, &list, &err), 0);
         if (list->n_items == 1)
             break;
