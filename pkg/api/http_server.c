@@ -81,7 +81,7 @@ static size_t on_unescape(void *cls, struct MHD_Connection *mhd, char *text)
     return strstr(text, "%00") ? strlen(text) : MHD_http_unescape(text);
 }
 
-static void on_log(void *cls, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void on_log(void *cls, const char *format, va_list args)
 {
     (void)cls;
     char text[512];
