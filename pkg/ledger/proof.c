@@ -200,6 +200,8 @@ int proof_check(struct proof_result *out, const void *text, size_t len, const st
                 struct err *err)
 {
     *out = (struct proof_result){0};
+    if (sodium_init() < 0)
+        return err_set(err, ERR_INTERNAL, "libsodium cannot be used on this machine");
     json_auto_t *proof = json_parse(text, len, err);
     if (!proof)
         return err_set(err, ERR_CORRUPT, "this is no proof: it is not JSON");
