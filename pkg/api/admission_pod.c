@@ -84,7 +84,7 @@ static void weigh(const json_t *container, struct qos *qos)
     }
 }
 
-/* KEP-2273's predecessor: "Configure Quality of Service for Pods". */
+/* Kubernetes' "Pod Quality of Service Classes". */
 const char *pod_qos_class(const json_t *pod)
 {
     static const char *const lists[] = {"containers", "initContainers"};

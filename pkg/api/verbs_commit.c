@@ -241,9 +241,6 @@ static void answer_rejected(struct api_call *call, const struct ledger_result *r
     case ERR_NOT_FOUND:
         call_not_found(call, call->kind, call->name);
         break;
-    case ERR_FORBIDDEN: /* the policy changed between our check and the transaction's place */
-        call_forbidden(call, call->name, "%s", result->message ? result->message : "refused by the chain");
-        break;
     default:
         err_set(&call->err, result->code, "%s", result->message ? result->message : err_reason(result->code));
     }

@@ -6,14 +6,15 @@
 
 #include "object/selector.h"
 
-#define ROUND_MAX 128 /* outputs of one transaction; below TX_OUTPUTS_MAX */
+#define ROUND_MAX 128              /* outputs of one transaction; below TX_OUTPUTS_MAX */
+#define ROUND_BYTES_MAX (4u << 20) /* of their contents; below TX_BYTES_MAX with one more of any size */
 
 struct round {
     struct selector *labels, *fields;
     struct delete_options options;
     struct call_write write;
     struct tx *tx;
-    size_t count;
+    size_t count, bytes;
 };
 
 static int parse_selectors(struct api_call *call, struct round *round)
@@ -55,6 +56,7 @@ static int add_one(struct api_call *call, struct round *round, const struct stat
         round->tx = commit_begin(call, &round->write);
     rc = commit_add(call, &round->write, round->tx);
     round->count += !rc;
+    round->bytes += round->write.object ? call->text.len : 0;
     return rc;
 }
 
@@ -68,7 +70,7 @@ static int collect(struct api_call *call, struct round *round)
     struct state_iter *iter = ops->iter_begin(call_snapshot(call), bytes.data, bytes.len, NULL, 0);
     struct state_object state;
     int rc = 0;
-    while (!rc && round->count < ROUND_MAX && ops->iter_next(iter, &state))
+    while (!rc && round->count < ROUND_MAX && round->bytes < ROUND_BYTES_MAX && ops->iter_next(iter, &state))
         rc = add_one(call, round, &state);
     ops->iter_end(iter);
     return rc;

@@ -257,6 +257,9 @@ int object_open(struct api_server *server, const struct state_object *state, str
                 struct err *err);
 /* The same, parsed; NULL with err. */
 json_t *object_parse(struct api_server *server, const struct state_object *state, struct err *err);
+/* metadata.labels out of an object's canonical text, without parsing the rest: for selectors over long lists.
+ * NULL when there are none; the caller owns it. */
+json_t *object_labels(const struct buf *text);
 /* Whether the contents of a kind are sealed in the chain. */
 bool object_sealed_kind(const struct resource_key *key);
 /* Appends nonce and ciphertext of text, bound to key. */
