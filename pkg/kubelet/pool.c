@@ -126,6 +126,7 @@ static void run_head(struct pool *pool)
     task->running = false;
     if (next == POOL_RELEASE) {
         queue_remove(pool, task);
+        task->released = true;
         pthread_mutex_unlock(&pool->lock);
         task->release(task);
         pthread_mutex_lock(&pool->lock);
@@ -170,8 +171,8 @@ static void spawn_thread(struct pool *pool)
 void pool_schedule(struct pool *pool, struct task *task, int64_t due_us)
 {
     pthread_mutex_lock(&pool->lock);
-    if (pool->stopping) {
-        /* nothing is started any more */
+    if (pool->stopping || task->released) {
+        /* nothing is started any more; or the task is on its way out */
     } else if (task->running) {
         if (due_us < task->again_us)
             task->again_us = due_us;

@@ -23,6 +23,7 @@ struct task {
     int64_t due_us;
     bool queued;
     bool running;
+    bool released;    /* has returned POOL_RELEASE: what still schedules it is on its own way out */
     int64_t again_us; /* asked for while running; POOL_NEVER: not */
 };
 
