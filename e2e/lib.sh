@@ -1,7 +1,7 @@
 # What the end-to-end tests share: a node, clients, and checks that say what they saw.
 
 TOOLS=$ROOT/build/tools
-KATENA=$ROOT/build/katena
+KATENA=${KATENA:-$ROOT/build/katena}
 E2E_PORT=${E2E_PORT:-16443}
 E2E_DIR=$(mktemp -d /tmp/katena-e2e.XXXXXX)
 DATA_DIR=$E2E_DIR/data
@@ -15,16 +15,22 @@ node_prepare() {
     cp "$ROOT"/build/images/*.tar "$DATA_DIR/images/"
 }
 
+# Its process id stands in a file, since a test that restarts it runs in a shell of its own.
+node_pid() {
+    cat "$E2E_DIR/pid" 2>/dev/null
+}
+
 node_running() {
-    [ -n "${NODE_PID:-}" ] && [ -e "/proc/$NODE_PID" ] && ! grep -q '^State:.Z' "/proc/$NODE_PID/status"
+    local pid
+    pid=$(node_pid) && [ -e "/proc/$pid" ] && ! grep -q '^State:.Z' "/proc/$pid/status"
 }
 
 # Starts the node (again, with the same data) and waits until it is ready.
 node_start() {
     "$KATENA" server --data-dir "$DATA_DIR" --https-listen-port "$E2E_PORT" \
+        --cluster-cidr 10.142.0.0/16 --service-cidr 10.143.0.0/16 \
         >>"$E2E_DIR/katena.log" 2>&1 &
-    NODE_PID=$!
-    echo "$NODE_PID" >"$E2E_DIR/pid"
+    echo $! >"$E2E_DIR/pid"
     local _
     for _ in $(seq 600); do
         if curl -ksf -o /dev/null "https://127.0.0.1:$E2E_PORT/readyz"; then return 0; fi
@@ -38,8 +44,7 @@ node_start() {
 
 # node_end SIGNAL: ends the node with a signal and waits for it.
 node_end() {
-    NODE_PID=$(cat "$E2E_DIR/pid")
-    kill "-$1" "$NODE_PID" 2>/dev/null
+    kill "-$1" "$(node_pid)" 2>/dev/null
     local _
     for _ in $(seq 200); do node_running || return 0; sleep 0.05; done
     return 1
@@ -47,7 +52,7 @@ node_end() {
 
 node_finish() {
     if [ -n "${KEEP:-}" ]; then
-        echo "the node is left running: export KUBECONFIG=$KUBECONFIG (process $(cat "$E2E_DIR/pid"))"
+        echo "the node is left running: export KUBECONFIG=$KUBECONFIG (process $(node_pid))"
         return
     fi
     node_end TERM
@@ -58,7 +63,6 @@ node_finish() {
 # run_test NAME: runs one test file with errexit, in a namespace of its own.
 run_test() {
     set -e
-    NODE_PID=$(cat "$E2E_DIR/pid")
     NS=t-$1
     "$KUBECTL" create namespace "$NS" >/dev/null
     TEST_DIR=$E2E_DIR/work-$1

@@ -34,8 +34,8 @@ wait_equal 10 "start
 prepared
 plain from-config hidden full
 from-config
-hidden" k logs full
-check_equal "$(k logs full --tail=1)" hidden
+hidden" k logs full -c main
+check_equal "$(k logs full -c main --tail=1)" hidden
 check_equal "$(k exec full -- sh -c 'echo $NAME')" full
 check_equal "$(echo through stdin | k exec -i full -- cat)" "through stdin"
 status=0; k exec full -- sh -c 'exit 7' || status=$?

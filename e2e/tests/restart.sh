@@ -4,10 +4,11 @@ k rollout status deployment/steady --timeout=60s
 ids() { k get pods -l app=steady -o 'jsonpath={range .items[*]}{.metadata.name} {.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount}{"\n"}{end}' | sort; }
 before=$(ids)
 for signal in TERM KILL; do
-    k create configmap "before-$signal"
+    name=before-$(echo $signal | tr A-Z a-z)
+    k create configmap "$name"
     node_end $signal
     node_start
-    check_equal "$(k get configmap "before-$signal" -o name)" "configmap/before-$signal"
+    check_equal "$(k get configmap "$name" -o name)" "configmap/$name"
     sleep 2
     check_equal "$(ids)" "$before"
 done

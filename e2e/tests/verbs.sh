@@ -1,6 +1,7 @@
 # The verbs of kubectl that the other tests do not use.
 k create configmap e --from-literal=a=1
-EDITOR="sed -i s/a:\ \"1\"/a:\ \"9\"/" k edit configmap e
+printf '#!/bin/sh\nsed -i "s/a: .1./a: \\"9\\"/" "$1"\n' >editor && chmod +x editor
+EDITOR=$PWD/editor k edit configmap e
 check_equal "$(k get configmap e -o 'jsonpath={.data.a}')" 9
 check_contains "$(k describe configmap e)" "9"
 
