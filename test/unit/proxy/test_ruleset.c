@@ -1,16 +1,10 @@
 /* The rules that a model makes, and that the kernel takes them and they lead where they should. */
-#include "unit.h"
+#include "net_fixture.h"
 
 #include "codec/json.h"
 #include "proxy/nft.h"
 #include "proxy/proxy.h"
 #include "proxy/ruleset.h"
-
-#include <arpa/inet.h>
-#include <errno.h>
-#include <poll.h>
-#include <sched.h>
-#include <unistd.h>
 
 static json_t *parse(const char *text)
 {
@@ -168,54 +162,6 @@ static void test_hostile_text_stays_out(void **state)
     proxy_model_free(&m);
 }
 
-static void run(const char *command)
-{
-    if (system(command) != 0)
-        fail_msg("failed: %s", command);
-}
-
-static int listen_on(const char *ip, int port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    assert_int_equal(inet_pton(AF_INET, ip, &address.sin_addr), 1);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(listen(fd, 64), 0);
-    return fd;
-}
-
-/* 0, or the error of connecting. */
-static int connect_to(const char *ip, int port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    inet_pton(AF_INET, ip, &address.sin_addr);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int rc = connect(fd, (struct sockaddr *)&address, sizeof(address)) ? errno : 0;
-    if (rc == EINPROGRESS) {
-        struct pollfd wait = {.fd = fd, .events = POLLOUT};
-        socklen_t len = sizeof(rc);
-        if (poll(&wait, 1, 3000) == 1)
-            getsockopt(fd, SOL_SOCKET, SO_ERROR, &rc, &len);
-        else
-            rc = ETIMEDOUT;
-    }
-    close(fd);
-    return rc;
-}
-
-/* How many connections wait at a listener; each is taken. */
-static int accepted(int fd)
-{
-    int n = 0;
-    struct pollfd wait = {.fd = fd, .events = POLLIN};
-    while (poll(&wait, 1, 50) == 1) {
-        close(accept(fd, NULL, NULL));
-        n++;
-    }
-    return n;
-}
-
 static void apply(const struct proxy_model *m)
 {
     struct err err = {0};
@@ -229,32 +175,28 @@ static void apply(const struct proxy_model *m)
 static void test_kernel_leads_connections(void **state)
 {
     (void)state;
-    if (geteuid() != 0 || unshare(CLONE_NEWNET) != 0)
+    if (!net_isolate())
         skip();
-    run("ip link set lo up && ip link add pods type veth peer name other && ip link set other up && ip addr "
-        "add 10.42.0.1/16 dev pods && "
-        "ip addr add 10.42.0.2/32 dev pods && ip addr add 10.42.0.3/32 dev pods && ip link set pods up && "
-        "ip route add default dev pods");
-    int a = listen_on("10.42.0.2", 8080), b = listen_on("10.42.0.3", 8080);
+    int a = net_listen("10.42.0.2", 8080), b = net_listen("10.42.0.3", 8080);
     struct proxy_model m;
     proxy_model_init(&m);
     set_service(&m, WEB);
 
     apply(&m);
-    assert_int_equal(connect_to("10.43.0.10", 80), ECONNREFUSED);
-    assert_int_equal(connect_to("10.43.0.99", 80), ECONNREFUSED);
+    assert_int_equal(net_connect("10.43.0.10", 80), ECONNREFUSED);
+    assert_int_equal(net_connect("10.43.0.99", 80), ECONNREFUSED);
 
     set_slice(&m, SLICE(READY("10.42.0.2")));
     apply(&m);
-    assert_int_equal(connect_to("10.43.0.10", 80), 0);
-    assert_int_equal(connect_to("10.42.0.1", 30080), 0);
-    assert_int_equal(accepted(a), 2);
+    assert_int_equal(net_connect("10.43.0.10", 80), 0);
+    assert_int_equal(net_connect("10.42.0.1", 30080), 0);
+    assert_int_equal(net_accepted(a), 2);
 
     set_slice(&m, SLICE(READY("10.42.0.2") "," READY("10.42.0.3")));
     apply(&m);
     for (int i = 0; i < 40; i++)
-        assert_int_equal(connect_to("10.43.0.10", 80), 0);
-    int at_a = accepted(a), at_b = accepted(b);
+        assert_int_equal(net_connect("10.43.0.10", 80), 0);
+    int at_a = net_accepted(a), at_b = net_accepted(b);
     assert_int_equal(at_a + at_b, 40);
     assert_true(at_a > 0 && at_b > 0);
 
