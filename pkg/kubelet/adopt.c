@@ -97,6 +97,7 @@ static void restore_probe_state(struct kubelet_container *c, const json_t *objec
 
 void kubelet_adopt_states(struct kubelet_pod *pod, const json_t *object)
 {
+    pthread_mutex_lock(&pod->lock);
     for (size_t i = 0; i < pod->adopted_count; i++) {
         struct kubelet_adopted *adopted = &pod->adopted[i];
         struct kubelet_container *c = pod_container_find(pod, adopted->name);
@@ -116,6 +117,7 @@ void kubelet_adopt_states(struct kubelet_pod *pod, const json_t *object)
     free(pod->adopted);
     pod->adopted = NULL;
     pod->adopted_count = 0;
+    pthread_mutex_unlock(&pod->lock);
     for (size_t i = 0; i < pod->container_count; i++) {
         struct kubelet_container *c = &pod->containers[i];
         if (c->now.state != POD_STATE_RUNNING)

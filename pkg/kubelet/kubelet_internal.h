@@ -103,7 +103,7 @@ struct kubelet_pod {
     struct kubelet_container *containers;
     size_t container_count;
     char *sandbox_id;
-    enum pod_sandbox_state sandbox;
+    _Atomic(enum pod_sandbox_state) sandbox; /* read by others too */
     uint32_t sandbox_attempt;
     int sandbox_failures;
     int64_t sandbox_retry_us;

@@ -91,7 +91,10 @@ static void relist(struct kubelet *k)
     struct err err;
     Cri__ListContainersResponse *containers = NULL;
     Cri__ListPodSandboxResponse *sandboxes = NULL;
-    if (k->pod_count == 0)
+    pthread_mutex_lock(&k->lock);
+    bool empty = k->pod_count == 0;
+    pthread_mutex_unlock(&k->lock);
+    if (empty)
         return;
     if (k->rt->ops->list_containers(k->rt, NULL, &containers, &err) == 0 &&
         k->rt->ops->list_sandboxes(k->rt, &sandboxes, &err) == 0)

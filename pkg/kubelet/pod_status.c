@@ -134,7 +134,7 @@ static bool stopped_for_good(const struct kubelet_container *c, const struct pod
 
 static const char *pod_phase(const struct kubelet_pod *pod, const struct pod_status_context *context)
 {
-    size_t apps = 0, fresh = 0, running = 0, stopped = 0, failed = 0;
+    size_t apps = 0, fresh = 0, stopped = 0, failed = 0;
     bool init_failed = false;
     if (pod->end_reason)
         return "Failed";
@@ -147,7 +147,6 @@ static const char *pod_phase(const struct kubelet_pod *pod, const struct pod_sta
             continue;
         apps++;
         fresh += c->now.state == POD_STATE_NONE || c->now.state == POD_STATE_CREATED;
-        running += c->now.state == POD_STATE_RUNNING;
         stopped += stopped_for_good(c, context);
         failed += bad && stopped_for_good(c, context);
     }

@@ -458,12 +458,13 @@ int64_t pod_sync(struct task *task)
     if (!pod->containers)
         first_turn(&turn);
     run_rounds(&turn);
+    bool over = deleting(&turn);
     json_decref(turn.object);
     if (turn.gone && pod->removed) {
         kubelet_pod_unlink(pod->kubelet, pod);
         return POOL_RELEASE;
     }
-    if (pod->volumes_due_us && !deleting(&turn))
+    if (pod->volumes_due_us && !over)
         wake(&turn, pod->volumes_due_us);
     if (turn.wake_us == INT64_MAX)
         return POOL_NEVER;
