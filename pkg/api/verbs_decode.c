@@ -222,13 +222,25 @@ static int decode_protobuf(struct api_call *call, const struct expected *expecte
     return 0;
 }
 
-/* The body as a value, whatever text format it is in. */
-static json_t *parse_text(struct api_call *call, bool yaml)
+/* The body as a value, whatever text format it is in. Duplicate members are told in duplicates. */
+static json_t *parse_text(struct api_call *call, bool yaml, json_t *duplicates)
 {
     const struct api_request *request = call->request;
     if (yaml)
         return yaml_parse(request->body, request->body_len, &call->err);
-    return json_parse(request->body ? request->body : "", request->body_len, &call->err);
+    return json_parse_reporting(request->body ? request->body : "", request->body_len, duplicates,
+                                &call->err);
+}
+
+/* Refuses or tells of duplicate members, as of unknown fields. */
+static int check_duplicates(struct api_call *call, const struct expected *expected, const json_t *duplicates)
+{
+    int rc = judge_unknown(call, duplicates, &call->err);
+    if (!rc)
+        return 0;
+    char inner[ERR_MESSAGE_MAX];
+    snprintf(inner, sizeof(inner), "%s", call->err.message);
+    return cannot_handle(call, expected, expected->version, expected->kind, inner);
 }
 
 static int decode_body(struct api_call *call, const struct expected *expected, json_t **out)
@@ -242,10 +254,12 @@ static int decode_body(struct api_call *call, const struct expected *expected, j
         return decode_protobuf(call, expected, out);
     if (!content_json(call) && !content_yaml(call))
         return unknown_format(call);
-    json_auto_t *value = parse_text(call, content_yaml(call));
+    json_auto_t *duplicates = json_array();
+    json_auto_t *value = parse_text(call, content_yaml(call), duplicates);
     if (!value)
         return unrecognized(call, expected);
-    return decode_value(call, expected, value, out);
+    int rc = check_duplicates(call, expected, duplicates);
+    return rc ? rc : decode_value(call, expected, value, out);
 }
 
 int call_decode_object(struct api_call *call, const struct schema_kind *kind, json_t **out)
@@ -268,7 +282,8 @@ int call_decode_value(struct api_call *call, json_t **out)
         return 0;
     }
     bool yaml = content_is(call, "application/apply-patch+yaml");
-    *out = parse_text(call, yaml);
+    json_auto_t *duplicates = json_array();
+    *out = parse_text(call, yaml, duplicates);
     if (*out)
         return 0;
     char inner[ERR_MESSAGE_MAX];

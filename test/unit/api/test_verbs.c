@@ -55,6 +55,16 @@ static void test_create_checks_body(void **state)
         API_CREATE, "configmaps", "default", "", "{\"metadata\":{\"name\":\"a\"},\"foo\":1}");
     api_do(&f, 201, API_CREATE, "configmaps", "default", "", "{\"metadata\":{\"name\":\"a\"},\"foo\":1}");
     assert_string_equal(json_string_value(json_array_get(f.warnings, 0)), "unknown field \"foo\"");
+    f.extra.field_validation = API_FIELDS_STRICT;
+    api_fails(&f, 400,
+              "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: "
+              "duplicate field "
+              "\"data.k\"",
+              API_CREATE, "configmaps", "default", "",
+              "{\"metadata\":{\"name\":\"d\"},\"data\":{\"k\":\"1\",\"k\":\"2\"}}");
+    api_do(&f, 201, API_CREATE, "configmaps", "default", "",
+           "{\"metadata\":{\"name\":\"d\"},\"data\":{\"k\":\"1\",\"k\":\"2\"}}");
+    assert_string_equal(json_string_value(json_array_get(f.warnings, 0)), "duplicate field \"data.k\"");
     api_fails(&f, 500, "resourceVersion should not be set on objects to be created", API_CREATE, "configmaps",
               "default", "", "{\"metadata\":{\"name\":\"b\",\"resourceVersion\":\"5\"}}");
     f.extra.content_type = "application/yaml";
