@@ -59,7 +59,7 @@ static struct field_set *reset_fields(struct field_arena *arena, const struct sc
                                       const char *subresource)
 {
     bool status = !strcmp(subresource, "status");
-    if (!has_status(kind) || (*subresource && !status && strcmp(subresource, "finalize")))
+    if (!has_status(kind) || (*subresource && !status && strcmp(subresource, "finalize") != 0))
         return NULL;
     struct field_set *reset = field_set_new(arena);
     struct field_path top = element_path(NULL, status ? "f:spec" : "f:status");
@@ -241,7 +241,7 @@ static struct field_set *allowed_conflicts(struct application *a)
     const char *text = json_str(a->live, "metadata", "annotations", LAST_APPLIED);
     json_auto_t *last = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
     json_auto_t *decoded = NULL;
-    if (!json_is_object(last) || strcmp(json_str_or_empty(last, "apiVersion"), a->manager.api_version) ||
+    if (!json_is_object(last) || strcmp(json_str_or_empty(last, "apiVersion"), a->manager.api_version) != 0 ||
         decode_json_as_sent(a->kind->message, last, &decoded, NULL, NULL))
         return NULL;
     struct field_comparison change;
@@ -375,7 +375,7 @@ static int merge(struct application *a, bool force, json_t **causes, struct err 
 static void sync_last_applied(struct application *a)
 {
     json_t *annotations = json_at(a->result, "metadata", "annotations");
-    if (strcmp(a->manager.name, "kubectl") || !*json_str_or_empty(annotations, LAST_APPLIED))
+    if (strcmp(a->manager.name, "kubectl") != 0 || !*json_str_or_empty(annotations, LAST_APPLIED))
         return;
     json_auto_t *config = json_deep_copy(a->config);
     json_object_del(json_at(config, "metadata", "annotations"), LAST_APPLIED);

@@ -173,7 +173,7 @@ static void service_spec_defaults(json_t *spec)
 
 static void service_defaults(json_t *service)
 {
-    if (strcmp(json_str_or_empty(service, "spec", "type"), "LoadBalancer"))
+    if (strcmp(json_str_or_empty(service, "spec", "type"), "LoadBalancer") != 0)
         return;
     size_t i;
     json_t *ingress;
@@ -183,7 +183,7 @@ static void service_defaults(json_t *service)
 
 static void deployment_strategy_defaults(json_t *strategy)
 {
-    if (strcmp(json_str_or_empty(strategy, "type"), "RollingUpdate"))
+    if (strcmp(json_str_or_empty(strategy, "type"), "RollingUpdate") != 0)
         return;
     json_t *rolling = json_object_ensure(strategy, "rollingUpdate");
     if (!json_object_get(rolling, "maxUnavailable"))
@@ -285,7 +285,7 @@ static void message_defaults(const struct schema_message *message, json_t *objec
         }
         value_defaults(field, value);
     }
-    if (strncmp(message->name, API_PREFIX, sizeof(API_PREFIX) - 1))
+    if (strncmp(message->name, API_PREFIX, sizeof(API_PREFIX) - 1) != 0)
         return;
     const char *name = message->name + sizeof(API_PREFIX) - 1;
     for (size_t i = 0; i < sizeof(dependent) / sizeof(dependent[0]); i++)

@@ -95,7 +95,7 @@ static struct field_set *with_parents(struct field_arena *arena, struct field_pl
 {
     struct field_set *out = field_arena_alloc(arena, sizeof(*out));
     *out = *set;
-    out->children = field_arena_alloc(arena, set->count * sizeof(*out->children));
+    out->children = field_arena_alloc(arena, set->count * sizeof(struct field_set *));
     out->cap = set->count;
     for (uint32_t i = 0; i < set->count; i++) {
         const struct field_set *child = set->children[i];
@@ -234,12 +234,12 @@ static void interleave_step(struct interleave *w)
     if (live && config) {
         if (!strcmp(live, config)) {
             w->l++;
-            if (!w->shared || strcmp(w->shared, config))
+            if (!w->shared || strcmp(w->shared, config) != 0)
                 w->shared = config;
             take_config(w);
             return;
         }
-        if (items_has(&w->config, live) && w->shared && strcmp(w->shared, live)) {
+        if (items_has(&w->config, live) && w->shared && strcmp(w->shared, live) != 0) {
             w->l++; /* its turn comes with config's order */
             return;
         }

@@ -5,6 +5,7 @@
 #include "codec/json.h"
 #include "object/quote.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,13 +130,15 @@ static void put_child(struct field_arena *arena, struct field_set *set, uint32_t
 {
     if (set->count == set->cap) {
         uint32_t cap = set->cap ? set->cap * 2 : 4;
-        struct field_set **children = field_arena_alloc(arena, cap * sizeof(*children));
+        struct field_set **children = field_arena_alloc(arena, cap * sizeof(struct field_set *));
         if (set->count)
-            memcpy(children, set->children, set->count * sizeof(*children));
+            memcpy(children, set->children, set->count * sizeof(struct field_set *));
         set->children = children;
         set->cap = cap;
     }
-    memmove(&set->children[place + 1], &set->children[place], (set->count - place) * sizeof(*set->children));
+    assert(set->children && place <= set->count);
+    memmove(&set->children[place + 1], &set->children[place],
+            (set->count - place) * sizeof(struct field_set *));
     set->children[place] = child;
     set->count++;
 }
@@ -145,7 +148,7 @@ static struct field_set *ensure_child(struct field_arena *arena, struct field_se
 {
     bool found;
     uint32_t place = child_place(set, element, len, &found);
-    if (found)
+    if (found && set->children)
         return set->children[place];
     char *copy = field_arena_alloc(arena, len + 1);
     memcpy(copy, element, len);

@@ -119,7 +119,7 @@ bool name_check_wildcard_subdomain(struct name_faults *faults, const char *value
     size_t len = strlen(value);
     if (len > SUBDOMAIN_MAX)
         fault_add(faults, FAULT_SUBDOMAIN_LENGTH);
-    if (strncmp(value, "*.", 2) || !is_dns_subdomain(value + 2, len - 2))
+    if (strncmp(value, "*.", 2) != 0 || !is_dns_subdomain(value + 2, len - 2))
         fault_add(faults,
                   "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, "
                   "which must consist of lower case alphanumeric characters, '-' or '.' and end with an "

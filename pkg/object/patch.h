@@ -11,7 +11,7 @@
  * words them (ERR_BAD_REQUEST for a malformed patch, ERR_INVALID for one that does not apply). */
 int patch_json(const json_t *object, const json_t *patch, json_t **out, struct err *err);
 int patch_merge(const json_t *object, const json_t *patch, json_t **out, struct err *err);
-int patch_strategic(const struct schema_message *message, const json_t *object, const json_t *patch, json_t **out,
-                    struct err *err);
+int patch_strategic(const struct schema_message *message, const json_t *object, const json_t *patch,
+                    json_t **out, struct err *err);
 
 #endif

@@ -233,7 +233,7 @@ static bool list_types(struct merge *m, const json_t *a, const json_t *b, bool *
                 first = item;
             if (json_is_array(item))
                 return fail(m, "lists of lists are not supported");
-            if (strcmp(json_kind_name(first), json_kind_name(item))) {
+            if (strcmp(json_kind_name(first), json_kind_name(item)) != 0) {
                 struct buf text buf_auto = BUF_INIT;
                 append_go_value(&text, a);
                 buf_putc(&text, ' ');
@@ -528,7 +528,7 @@ static bool apply_orders(struct merge *m, json_t *original, json_t *patch, struc
     void *next;
     json_object_foreach_safe(patch, next, name, value)
     {
-        if (strncmp(name, SET_ORDER, strlen(SET_ORDER)))
+        if (strncmp(name, SET_ORDER, strlen(SET_ORDER)) != 0)
             continue;
         json_object_set(directives, name, value);
         json_object_del(patch, name);

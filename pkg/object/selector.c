@@ -198,7 +198,7 @@ static int expression_add(struct selector *selector, const json_t *expression, s
     const char *key = json_string_value(json_object_get(expression, "key"));
     const json_t *values = json_object_get(expression, "values");
     for (size_t i = 0; i < sizeof(expression_operators) / sizeof(expression_operators[0]); i++) {
-        if (!op_name || strcmp(op_name, expression_operators[i].name))
+        if (!op_name || strcmp(op_name, expression_operators[i].name) != 0)
             continue;
         struct requirement *r = selector_add(selector, key ? key : "", expression_operators[i].op);
         for (size_t v = 0; v < json_array_size(values); v++)

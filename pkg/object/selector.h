@@ -21,7 +21,7 @@ int selector_from_object(struct selector **out, const json_t *label_selector, st
 int selector_parse_fields(struct selector **out, const char *text, const struct schema_kind *kind,
                           struct err *err);
 
-bool selector_matches_labels(const struct selector *selector, const json_t *labels);  /* NULL labels: none */
+bool selector_matches_labels(const struct selector *selector, const json_t *labels); /* NULL labels: none */
 bool selector_matches_fields(const struct selector *selector, const json_t *object);
 /* The value that the selector asks of a field by equality ("spec.nodeName"); NULL when it does not. */
 const char *selector_requires(const struct selector *selector, const char *name);

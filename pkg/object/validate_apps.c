@@ -22,7 +22,7 @@ static void check_template(struct field_errors *errors, const struct where *at, 
     }
     check_pod_template(errors, at, template);
     const char *restart = json_str_or_empty(template, "spec", "restartPolicy");
-    if (strcmp(restart, "Always"))
+    if (strcmp(restart, "Always") != 0)
         error_not_supported(errors, AT(spec_at, "restartPolicy"), restart, always);
     if (json_at(template, "spec", "activeDeadlineSeconds"))
         error_forbidden(errors, AT(spec_at, "activeDeadlineSeconds"),
@@ -99,7 +99,7 @@ static void check_strategy(struct field_errors *errors, const struct where *at, 
             check_rolling_update(errors, rolling_at, rolling);
         else
             error_required(errors, rolling_at, "this should be defaulted and never be nil");
-    } else if (strcmp(type, "Recreate")) {
+    } else if (strcmp(type, "Recreate") != 0) {
         error_not_supported(errors, AT(at, "type"), type, types);
     } else if (rolling) {
         error_forbidden(errors, rolling_at, "may not be specified when strategy `type` is 'Recreate'");

@@ -152,8 +152,8 @@ void validate_namespace(struct field_errors *errors, const json_t *object, const
     {
         const char *text = json_or_empty_(finalizer);
         check_name(errors, at, text, name_check_label_key);
-        if (!strchr(text, '/') && strcmp(text, "kubernetes") && strcmp(text, "orphan") &&
-            strcmp(text, "foregroundDeletion"))
+        if (!strchr(text, '/') && strcmp(text, "kubernetes") != 0 && strcmp(text, "orphan") != 0 &&
+            strcmp(text, "foregroundDeletion") != 0)
             error_invalid_text(errors, at, text,
                                "name is neither a standard finalizer name nor is it fully qualified");
     }
@@ -212,7 +212,7 @@ static void check_node_update(struct field_errors *errors, const json_t *node, c
         error_forbidden(errors, AT(spec, "podCIDRs"),
                         "node updates may not change podCIDR except from \"\" to valid");
     const char *provider = json_str_or_empty(old, "spec", "providerID");
-    if (*provider && strcmp(provider, json_str_or_empty(node, "spec", "providerID")))
+    if (*provider && strcmp(provider, json_str_or_empty(node, "spec", "providerID")) != 0)
         error_forbidden(errors, AT(spec, "providerID"),
                         "node updates may not change providerID except from \"\" to valid");
 }
@@ -235,7 +235,7 @@ void validate_event(struct field_errors *errors, const json_t *object, const jso
     const struct where *at = AT(NULL, "involvedObject");
     bool is_new = json_is_string(json_object_get(object, "eventTime"));
     bool allowed = !strcmp(namespace, "default") || (is_new && !strcmp(namespace, "kube-system"));
-    bool mismatch = *involved ? !is_new && strcmp(involved, namespace) : *namespace && !allowed;
+    bool mismatch = *involved ? !is_new && strcmp(involved, namespace) != 0 : *namespace && !allowed;
     if (mismatch)
         error_invalid_text(errors, AT(at, "namespace"), involved, "does not match event.namespace");
     if (!is_new)
@@ -256,7 +256,7 @@ void validate_event(struct field_errors *errors, const json_t *object, const jso
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         const char *text = text_at(object, texts[i].name);
-        if (!*text && strcmp(texts[i].name, "message"))
+        if (!*text && strcmp(texts[i].name, "message") != 0)
             error_required(errors, AT(NULL, texts[i].name), "");
         if (strlen(text) > texts[i].max)
             error_invalid_text(errors, AT(NULL, texts[i].name), "", texts[i].detail);
@@ -286,7 +286,7 @@ void validate_binding(struct field_errors *errors, const json_t *object, const j
     static const char *const kinds[] = {"Node", "<empty>", NULL};
     const struct where *at = AT(NULL, "target");
     const char *kind = json_str_or_empty(object, "target", "kind");
-    if (*kind && strcmp(kind, "Node"))
+    if (*kind && strcmp(kind, "Node") != 0)
         error_not_supported(errors, AT(at, "kind"), kind, kinds);
     if (!*json_str_or_empty(object, "target", "name"))
         error_required(errors, AT(at, "name"), "");

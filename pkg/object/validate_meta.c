@@ -114,9 +114,9 @@ static void check_managed_fields(struct field_errors *errors, const struct where
         const struct where *here = AT_INDEX(at, i);
         const char *operation = text_at(entry, "operation");
         const char *type = text_at(entry, "fieldsType");
-        if (strcmp(operation, "Apply") && strcmp(operation, "Update"))
+        if (strcmp(operation, "Apply") != 0 && strcmp(operation, "Update") != 0)
             error_invalid_text(errors, AT(here, "operation"), operation, "must be `Apply` or `Update`");
-        if (*type && strcmp(type, "FieldsV1"))
+        if (*type && strcmp(type, "FieldsV1") != 0)
             error_invalid_text(errors, AT(here, "fieldsType"), type, "must be `FieldsV1`");
         if (strlen(text_at(entry, "manager")) > FIELD_MANAGER_MAX)
             error_too_long(errors, AT(here, "manager"), FIELD_MANAGER_MAX);
@@ -280,7 +280,7 @@ static void check_field_requirement(struct field_errors *errors, const struct wh
     else if (json_array_size(values) != 1)
         error_required(errors, AT(at, "values"),
                        "must be only one value when `operator` is 'In' or 'NotIn' for node field selector");
-    if (strcmp(text_at(requirement, "key"), "metadata.name"))
+    if (strcmp(text_at(requirement, "key"), "metadata.name") != 0)
         error_invalid_text(errors, AT(at, "key"), text_at(requirement, "key"),
                            "not a valid field selector key");
     else

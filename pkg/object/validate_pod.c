@@ -333,6 +333,7 @@ void validate_pod_status(struct field_errors *errors, const json_t *object, cons
         if (!is_one_of(text_at(condition, "type"), system_conditions))
             check_name(errors, AT(here, "Type"), text_at(condition, "type"), name_check_label_key);
     }
-    if (strcmp(json_str_or_empty(object, "spec", "nodeName"), json_str_or_empty(old, "spec", "nodeName")))
+    if (strcmp(json_str_or_empty(object, "spec", "nodeName"), json_str_or_empty(old, "spec", "nodeName")) !=
+        0)
         error_forbidden(errors, AT(at, "nodeName"), "may not be changed directly");
 }

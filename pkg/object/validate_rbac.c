@@ -81,9 +81,9 @@ static void check_subject(struct field_errors *errors, const struct where *at, c
             error_not_supported(errors, AT(at, "apiGroup"), group, no_group);
         if (!namespaced && !*text_at(subject, "namespace"))
             error_required(errors, AT(at, "namespace"), "");
-    } else if (strcmp(kind, "User") && strcmp(kind, "Group")) {
+    } else if (strcmp(kind, "User") != 0 && strcmp(kind, "Group") != 0) {
         error_not_supported(errors, AT(at, "kind"), kind, kinds);
-    } else if (strcmp(group, RBAC)) {
+    } else if (strcmp(group, RBAC) != 0) {
         error_not_supported(errors, AT(at, "apiGroup"), group, rbac_group);
     }
 }
@@ -95,7 +95,7 @@ static void check_binding(struct field_errors *errors, const json_t *object, con
     const char *const *allowed = namespaced ? kinds : kinds + 1;
     const struct where *at = AT(NULL, "roleRef");
     const json_t *role = json_object_get(object, "roleRef");
-    if (strcmp(text_at(role, "apiGroup"), RBAC))
+    if (strcmp(text_at(role, "apiGroup"), RBAC) != 0)
         error_not_supported(errors, AT(at, "apiGroup"), text_at(role, "apiGroup"), rbac_group);
     if (!is_one_of(text_at(role, "kind"), allowed))
         error_not_supported(errors, AT(at, "kind"), text_at(role, "kind"), allowed);

@@ -25,11 +25,11 @@ static void check_toleration(struct field_errors *errors, const struct where *at
     const struct where *operator_at = AT(at, "operator");
     if (*key)
         check_name(errors, AT(at, "key"), key, name_check_label_key);
-    else if (strcmp(op, "Exists"))
+    else if (strcmp(op, "Exists") != 0)
         error_invalid_text(
             errors, operator_at, op,
             "operator must be Exists when `key` is empty, which means \"match all values and all keys\"");
-    if (json_object_get(toleration, "tolerationSeconds") && strcmp(effect, "NoExecute"))
+    if (json_object_get(toleration, "tolerationSeconds") && strcmp(effect, "NoExecute") != 0)
         error_invalid_text(errors, AT(at, "effect"), effect,
                            "effect must be 'NoExecute' when `tolerationSeconds` is set");
     struct name_faults faults = {0};
@@ -39,7 +39,7 @@ static void check_toleration(struct field_errors *errors, const struct where *at
             name_faults_join(&detail, &faults, ";");
             error_invalid_text(errors, operator_at, value, buf_str(&detail));
         }
-    } else if (strcmp(op, "Exists")) {
+    } else if (strcmp(op, "Exists") != 0) {
         error_not_supported(errors, operator_at, op, operators);
     } else if (*value) {
         error_invalid_text(errors, operator_at, value, "value must be empty when `operator` is 'Exists'");

@@ -130,7 +130,7 @@ static void check_affinity_config(struct field_errors *errors, const struct wher
     check_enum(errors, AT(at, "sessionAffinity"), affinity, affinities);
     if (!strcmp(affinity, "None") && config)
         error_forbidden(errors, config_at, "must not be set when session affinity is None");
-    if (strcmp(affinity, "ClientIP"))
+    if (strcmp(affinity, "ClientIP") != 0)
         return;
     const struct where *client = AT(config_at, "clientIP");
     const json_t *timeout = json_at(config, "clientIP", "timeoutSeconds");
@@ -213,16 +213,16 @@ static void check_ips(struct field_errors *errors, const struct where *at, const
         check_legacy_ip(errors, AT_INDEX(external, i), json_or_empty_(value));
     const json_t *ips = json_object_get(spec, "clusterIPs");
     const char *ip = text_at(spec, "clusterIP");
-    if (json_array_size(ips) && strcmp(json_or_empty_(json_array_get(ips, 0)), ip))
+    if (json_array_size(ips) && strcmp(json_or_empty_(json_array_get(ips, 0)), ip) != 0)
         error_invalid(errors, cluster, ips,
                       *ip ? "first value must match `clusterIP`"
                           : "must be empty when `clusterIP` is not specified");
-    if (!json_array_size(ips) && *ip && strcmp(ip, "None"))
+    if (!json_array_size(ips) && *ip && strcmp(ip, "None") != 0)
         check_ip(errors, AT_INDEX(cluster, 0), ip);
     json_array_foreach(ips, i, value)
     {
         const char *text = json_or_empty_(value);
-        if (i || strcmp(text, "None"))
+        if (i || strcmp(text, "None") != 0)
             check_ip(errors, AT_INDEX(cluster, i), text);
         else if (json_array_size(ips) > 1)
             error_invalid(errors, cluster, ips, "'None' must be the first and only value");
@@ -244,7 +244,7 @@ static void check_ips_update(struct field_errors *errors, const struct where *at
         return;
     const json_t *ips = json_object_get(spec, "clusterIPs");
     json_auto_t *shown = *ip ? json_pack("[s]", ip) : json_array();
-    if (ips && strcmp(json_or_empty_(json_array_get(ips, 0)), before)) {
+    if (ips && strcmp(json_or_empty_(json_array_get(ips, 0)), before) != 0) {
         json_decref(shown);
         shown = json_incref((json_t *)ips);
     }
@@ -344,7 +344,7 @@ static void check_slice_address(struct field_errors *errors, const struct where 
                                 const char *address, const struct where *list)
 {
     bool v6 = !strcmp(type, "IPv6");
-    if (!v6 && strcmp(type, "IPv4")) {
+    if (!v6 && strcmp(type, "IPv4") != 0) {
         check_name(errors, at, address, name_check_dns_subdomain);
         return;
     }

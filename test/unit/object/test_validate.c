@@ -432,7 +432,7 @@ static void test_validate_config(void **state)
          "\"NoExecute\""},
         {"Node",
          "{" CLUSTER_META ",'spec':{'taints':[{'key':'a','effect':'NoExecute'},{'key':'a','value':'v','"
-                          "effect':'NoExecute'}]}}",
+         "effect':'NoExecute'}]}}",
          NULL,
          "metadata.taints[1]: Duplicate value: "
          "{\"Key\":\"a\",\"Value\":\"v\",\"Effect\":\"NoExecute\",\"TimeAdded\":null}: "
