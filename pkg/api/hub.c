@@ -89,6 +89,7 @@ static void on_block(void *arg, uint64_t height, uint64_t head_rv, const struct 
     for (size_t i = 0; i < count; i++)
         publish_change(hub, &changes[i]);
     hub->head_rv = head_rv;
+    hub_window_trim(hub, now);
     bool due = now - hub->bookmarked_us >= HUB_BOOKMARK_US;
     if (due)
         hub->bookmarked_us = now;

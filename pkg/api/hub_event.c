@@ -45,24 +45,34 @@ void hub_event_release(struct hub_event *event)
     free(event);
 }
 
-static const json_t *parse_once(struct hub_event *event, json_t **value, const struct buf *text)
+static json_t *parse_once(struct hub_event *event, json_t **value, const struct buf *text)
 {
     pthread_mutex_lock(&event->lock);
-    if (!*value)
-        *value = json_loadb(buf_str(text), text->len, 0, NULL);
-    const json_t *parsed = *value;
+    json_t *parsed = *value ? json_incref(*value) : json_loadb(buf_str(text), text->len, 0, NULL);
+    if (!*value && !event->stale)
+        *value = json_incref(parsed);
     pthread_mutex_unlock(&event->lock);
     return parsed;
 }
 
-const json_t *hub_event_value(struct hub_event *event)
+json_t *hub_event_value(struct hub_event *event)
 {
     return parse_once(event, &event->value, &event->text);
 }
 
-const json_t *hub_event_old_value(struct hub_event *event)
+json_t *hub_event_old_value(struct hub_event *event)
 {
     return parse_once(event, &event->old_value, &event->old);
+}
+
+void hub_event_forget(struct hub_event *event)
+{
+    pthread_mutex_lock(&event->lock);
+    json_decref(event->value);
+    json_decref(event->old_value);
+    event->value = event->old_value = NULL;
+    event->stale = true;
+    pthread_mutex_unlock(&event->lock);
 }
 
 size_t hub_event_size(const struct hub_event *event)

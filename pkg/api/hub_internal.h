@@ -20,6 +20,9 @@
 #include "api/verbs_internal.h"
 
 #define HUB_WINDOW_BYTES (4u << 20)
+#define HUB_WINDOW_KEPT (256u << 10) /* not trimmed below this */
+#define HUB_TRIM_US (50 * 1000)
+#define HUB_PARSED_EVENTS 16 /* the newest of a channel keep their parsed values, nine times the text */
 #define HUB_WINDOW_EVENTS 16384
 #define HUB_BOOKMARK_US (60 * 1000 * 1000)
 
@@ -36,16 +39,19 @@ struct hub_event {
     struct buf old; /* as it was before, when has_old */
     uint32_t old_rv_offset;
     pthread_mutex_t lock;
-    json_t *value, *old_value; /* parsed on demand */
+    json_t *value, *old_value; /* parsed on demand, kept while fresh */
+    bool stale;
 };
 
 /* NULL when the content does not open. with_old: for watches with selectors. */
 struct hub_event *hub_event_new(struct api_server *server, const struct state_change *change, bool with_old);
 struct hub_event *hub_event_retain(struct hub_event *event);
 void hub_event_release(struct hub_event *event);
-/* Borrowed from the event; NULL when it is no JSON. */
-const json_t *hub_event_value(struct hub_event *event);
-const json_t *hub_event_old_value(struct hub_event *event);
+/* The parsed object, shared and not to be changed; NULL when it is no JSON. The caller owns the reference. */
+json_t *hub_event_value(struct hub_event *event);
+json_t *hub_event_old_value(struct hub_event *event);
+/* From now on values are parsed again for each who asks. */
+void hub_event_forget(struct hub_event *event);
 size_t hub_event_size(const struct hub_event *event);
 
 struct hub_channel {
@@ -68,7 +74,7 @@ struct api_hub {
     size_t channel_count;
     uint64_t head_rv;
     size_t window_bytes, window_events; /* over all channels */
-    int64_t bookmarked_us;
+    int64_t bookmarked_us, trimmed_us;
     struct api_watch **waking; /* of the round under way */
     size_t waking_cap;
     bool stopping;
@@ -102,11 +108,14 @@ struct api_watch {
     bool armed;  /* the last _next found nothing */
     bool waking; /* its wake is being called */
     bool bookmark_due;
+    uint64_t passed; /* the position that it has reached in the window */
 };
 
 /* hub_window.c: the window of a channel; hub->lock is held. */
 void hub_window_push(struct api_hub *hub, struct hub_channel *channel, struct hub_event *event);
 void hub_window_clear(struct api_hub *hub, struct hub_channel *channel);
+/* Drops what all watches have passed, now and then. */
+void hub_window_trim(struct api_hub *hub, int64_t now_us);
 /* The first event after position; NULL when there is none. Borrowed. */
 struct hub_event *hub_window_after(const struct hub_channel *channel, uint64_t position);
 

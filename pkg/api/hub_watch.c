@@ -2,6 +2,7 @@
 #include "api/hub_internal.h"
 
 #include "api/verbs_rv.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "object/registry.h"
 #include "object/selector.h"
@@ -13,10 +14,13 @@
 
 /* ---- selecting ---- */
 
-static bool value_matches(const struct api_watch *watch, const json_t *value)
+/* Takes the reference. */
+static bool value_matches(const struct api_watch *watch, json_t *value)
 {
-    return value && selector_matches_labels(watch->labels, json_at(value, "metadata", "labels")) &&
-           selector_matches_fields(watch->fields, value);
+    bool matches = value && selector_matches_labels(watch->labels, json_at(value, "metadata", "labels")) &&
+                   selector_matches_fields(watch->fields, value);
+    json_decref(value);
+    return matches;
 }
 
 static bool key_matches(const struct api_watch *watch, const char *namespace, const char *name)
@@ -192,6 +196,7 @@ static enum live_result next_live(struct api_watch *watch, uint64_t *since)
         result = LIVE_BEHIND;
     } else if ((watch->current = hub_window_after(channel, watch->position))) {
         hub_event_retain(watch->current);
+        watch->passed = watch->position;
         watch->position = watch->current->rv;
         result = LIVE_EVENT;
     } else {
@@ -202,6 +207,8 @@ static enum live_result next_live(struct api_watch *watch, uint64_t *since)
             result = LIVE_BOOKMARK;
         watch->bookmark_due = false;
         watch->armed = result == LIVE_NOTHING;
+        watch->passed = watch->position;
+        hub_window_trim(hub, clock_mono_us());
     }
     pthread_mutex_unlock(&hub->lock);
     return result;
@@ -250,7 +257,7 @@ bool api_watch_next(struct api_watch *watch, struct api_watch_event *event)
 json_t *api_watch_value(struct api_watch *watch, const struct api_watch_event *event)
 {
     if (watch->current && watch->current_shared)
-        return json_incref((json_t *)hub_event_value(watch->current));
+        return hub_event_value(watch->current);
     return json_loadb(event->json, event->json_len, 0, NULL);
 }
 

@@ -54,11 +54,35 @@ void hub_window_push(struct api_hub *hub, struct hub_channel *channel, struct hu
     if (channel->count == channel->cap)
         grow(channel);
     channel->window[(channel->first + channel->count++) % channel->cap] = event;
+    if (channel->count > HUB_PARSED_EVENTS)
+        hub_event_forget(at(channel, channel->count - 1 - HUB_PARSED_EVENTS));
     hub->window_bytes += hub_event_size(event);
     hub->window_events++;
     while (hub->window_events > 1 &&
            (hub->window_bytes > HUB_WINDOW_BYTES || hub->window_events > HUB_WINDOW_EVENTS))
         drop_oldest(hub);
+}
+
+static uint64_t slowest(const struct hub_channel *channel)
+{
+    uint64_t passed = UINT64_MAX;
+    for (const struct api_watch *watch = channel->watches; watch; watch = watch->next)
+        if (watch->passed < passed)
+            passed = watch->passed;
+    return passed;
+}
+
+void hub_window_trim(struct api_hub *hub, int64_t now_us)
+{
+    if (hub->window_bytes <= HUB_WINDOW_KEPT || now_us - hub->trimmed_us < HUB_TRIM_US)
+        return;
+    hub->trimmed_us = now_us;
+    for (size_t i = 0; i < hub->channel_count; i++) {
+        struct hub_channel *channel = &hub->channels[i];
+        uint64_t passed = channel->count > 0 ? slowest(channel) : 0;
+        while (channel->count > 0 && at(channel, 0)->rv <= passed)
+            drop_first(hub, channel);
+    }
 }
 
 void hub_window_clear(struct api_hub *hub, struct hub_channel *channel)

@@ -232,7 +232,6 @@ static void answer_rejected(struct api_call *call, const struct ledger_result *r
 {
     switch (result->code) {
     case ERR_STALE:
-    case ERR_CONFLICT:
         call_conflict(call, call->name, NULL);
         break;
     case ERR_EXISTS:
