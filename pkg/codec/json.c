@@ -1,7 +1,11 @@
 /* See json.h. */
 #include "codec/json.h"
 
+#include "base/mem.h"
+
 #include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
 
 json_t *json_at_(const json_t *value, ...)
 {
@@ -53,4 +57,27 @@ void json_set_str(json_t *object, const char *name, const char *value)
 void json_set_int(json_t *object, const char *name, int64_t value)
 {
     json_object_set_new(object, name, json_integer(value));
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+const char **json_sorted_keys(const json_t *object, size_t *count)
+{
+    const char **keys = mem_calloc(json_object_size(object) + 1, sizeof(*keys));
+    bool sorted = true;
+    size_t n = 0;
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)object, key, value)
+    {
+        sorted = sorted && (n == 0 || strcmp(keys[n - 1], key) < 0);
+        keys[n++] = key;
+    }
+    if (!sorted)
+        qsort(keys, n, sizeof(*keys), compare_keys);
+    *count = n;
+    return keys;
 }

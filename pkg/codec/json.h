@@ -31,6 +31,10 @@ json_t *json_array_ensure(json_t *object, const char *name);
 void json_set_str(json_t *object, const char *name, const char *value);
 void json_set_int(json_t *object, const char *name, int64_t value);
 
+/* The names of an object's members in byte order, *count of them. The caller frees the array; the names are
+ * the object's. */
+const char **json_sorted_keys(const json_t *object, size_t *count);
+
 /* Appends the compact text of a value; members keep their order. */
 void json_dump_buf(struct buf *out, const json_t *value);
 

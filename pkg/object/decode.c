@@ -5,6 +5,7 @@
 #include "object/decode_internal.h"
 
 #include "base/mem.h"
+#include "codec/json.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -133,35 +134,11 @@ static json_t *decode_list(struct decoder *d, const struct decode__frame *frame,
     return out;
 }
 
-static int compare_keys(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* The keys of a map in the order in which Go shows them. The caller frees the array. */
-static const char **sorted_keys(const json_t *map, size_t *count)
-{
-    const char **keys = mem_calloc(json_object_size(map) + 1, sizeof(*keys));
-    bool sorted = true;
-    size_t n = 0;
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)map, key, value)
-    {
-        sorted = sorted && (n == 0 || strcmp(keys[n - 1], key) < 0);
-        keys[n++] = key;
-    }
-    if (!sorted)
-        qsort(keys, n, sizeof(*keys), compare_keys);
-    *count = n;
-    return keys;
-}
-
 static json_t *decode_map(struct decoder *d, const struct decode__frame *frame,
                           const struct schema_field *field, const json_t *value)
 {
     size_t count;
-    mem_auto const char **keys = sorted_keys(value, &count);
+    mem_auto const char **keys = json_sorted_keys(value, &count);
     json_t *out = json_object();
     for (size_t i = 0; i < count; i++) {
         struct decode__frame at = {.parent = frame, .name = keys[i]};

@@ -29,6 +29,9 @@ void openapi__paths(const struct schema_kind *kind, enum openapi__dialect dialec
 typedef void openapi__message_visitor(void *arg, const struct schema_message *message);
 void openapi__messages(const char *group, const char *version, openapi__message_visitor *visit, void *arg);
 
+/* A NULL-terminated list of texts as an array. */
+json_t *openapi__strings(const char *const *texts);
+
 /* {group, version, kind} */
 json_t *openapi__gvk(const char *group, const char *version, const char *kind);
 

@@ -92,14 +92,6 @@ static bool has_verb(const char *const *list, const char *verb)
     return false;
 }
 
-static json_t *strings(const char *const *texts)
-{
-    json_t *out = json_array();
-    for (; *texts; texts++)
-        json_array_append_new(out, json_string(*texts));
-    return out;
-}
-
 static json_t *make_parameter(const char *in, const struct parameter *p, enum openapi__dialect dialect)
 {
     json_t *out = json_object();
@@ -151,7 +143,7 @@ static void put_body(json_t *operation, json_t *parameters, const struct target 
     if (strcmp(verb->method, "delete") != 0)
         json_object_set_new(body, "required", json_true());
     json_array_append_new(parameters, body);
-    json_object_set_new(operation, "consumes", strings(patch ? patch_types : any_type));
+    json_object_set_new(operation, "consumes", openapi__strings(patch ? patch_types : any_type));
 }
 
 static const char *answer_message(const struct target *target, const struct verb *verb)
@@ -211,7 +203,7 @@ static json_t *make_operation(const struct target *target, const struct verb *ve
     put_body(out, parameters, target, verb);
     json_object_set_new(out, "parameters", parameters);
     if (target->dialect == OPENAPI__V2)
-        json_object_set_new(out, "produces", strings(media_types));
+        json_object_set_new(out, "produces", openapi__strings(media_types));
     json_object_set_new(out, "responses", make_responses(target, verb));
     json_set_str(out, "x-kubernetes-action", verb->action);
     json_object_set_new(out, "x-kubernetes-group-version-kind",

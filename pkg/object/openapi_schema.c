@@ -5,7 +5,6 @@
 #include "codec/json.h"
 #include "object/registry.h"
 
-#include <assert.h>
 #include <string.h>
 
 #define META "io.k8s.apimachinery.pkg.apis.meta.v1."
@@ -132,7 +131,7 @@ static json_t *value_schema(const struct schema_field *field, enum openapi__dial
     }
 }
 
-static json_t *strings(const char *const *texts)
+json_t *openapi__strings(const char *const *texts)
 {
     json_t *out = json_array();
     for (; *texts; texts++)
@@ -147,7 +146,7 @@ static void put_extensions(json_t *out, const struct schema_field *field)
     if (field->shape == SCHEMA_LIST)
         json_set_str(out, "x-kubernetes-list-type", list_types[field->list_type]);
     if (field->map_keys)
-        json_object_set_new(out, "x-kubernetes-list-map-keys", strings(field->map_keys));
+        json_object_set_new(out, "x-kubernetes-list-map-keys", openapi__strings(field->map_keys));
     if (strategies[field->patch])
         json_set_str(out, "x-kubernetes-patch-strategy", strategies[field->patch]);
     if (field->merge_key)
@@ -160,7 +159,7 @@ static json_t *property(const struct schema_field *field, enum openapi__dialect 
 {
     json_t *value = value_schema(field, dialect);
     if (field->enum_values)
-        json_object_set_new(value, "enum", strings(field->enum_values));
+        json_object_set_new(value, "enum", openapi__strings(field->enum_values));
     json_t *out = value;
     if (field->shape == SCHEMA_LIST)
         out = json_pack("{s:s,s:o}", "type", "array", "items", value);
@@ -208,28 +207,11 @@ struct closure {
     bool *wanted;
 };
 
-static size_t place_of(const struct schema_message *message)
-{
-    size_t low = 0, high = registry_message_count();
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        int order = strcmp(message->name, registry_message_at(middle)->name);
-        if (order == 0)
-            return middle;
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    assert(!"a message outside the registry");
-    return 0;
-}
-
 static void want(struct closure *closure, const struct schema_message *message)
 {
-    if (!message || closure->wanted[place_of(message)])
+    if (!message || closure->wanted[registry_message_place(message)])
         return;
-    closure->wanted[place_of(message)] = true;
+    closure->wanted[registry_message_place(message)] = true;
     for (size_t i = 0; i < message->member_count; i++)
         want(closure, message->members[i].field->message);
 }

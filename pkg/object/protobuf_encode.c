@@ -139,19 +139,10 @@ static void put_value(struct buf *out, const struct schema_field *field, unsigne
     }
 }
 
-static int compare_keys(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static void put_map(struct buf *out, const struct schema_field *field, const json_t *map)
 {
-    mem_auto const char **keys = mem_calloc(json_object_size(map) + 1, sizeof(*keys));
-    size_t count = 0;
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)map, key, value) keys[count++] = key;
-    qsort(keys, count, sizeof(*keys), compare_keys);
+    size_t count;
+    mem_auto const char **keys = json_sorted_keys(map, &count);
     for (size_t i = 0; i < count; i++) {
         size_t mark = protobuf_wire_open(out, field->number);
         protobuf_wire_put_bytes(out, 1, keys[i], strlen(keys[i]));

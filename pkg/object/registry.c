@@ -3,6 +3,7 @@
 
 #include "object/schema_internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,20 +40,33 @@ const struct schema_kind *registry_by_kind(const char *group, const char *versio
     return NULL;
 }
 
-const struct schema_message *registry_message(const char *name)
+/* The index of the message with this name; the count when there is none. */
+static size_t find_message(const char *name)
 {
     size_t low = 0, high = schema__message_count;
     while (low < high) {
         size_t middle = (low + high) / 2;
         int order = strcmp(name, schema__messages[middle]->name);
         if (order == 0)
-            return schema__messages[middle];
+            return middle;
         if (order < 0)
             high = middle;
         else
             low = middle + 1;
     }
-    return NULL;
+    return schema__message_count;
+}
+
+const struct schema_message *registry_message(const char *name)
+{
+    return registry_message_at(find_message(name));
+}
+
+size_t registry_message_place(const struct schema_message *message)
+{
+    size_t place = find_message(message->name);
+    assert(place < schema__message_count);
+    return place;
 }
 
 size_t registry_message_count(void)

@@ -17,6 +17,7 @@ const struct schema_kind *registry_by_kind(const char *group, const char *versio
 /* Any message by its OpenAPI name, e.g. "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions". */
 const struct schema_message *registry_message(const char *name);
 size_t registry_message_count(void);
+size_t registry_message_place(const struct schema_message *message); /* its index, of one of the registry */
 const struct schema_message *registry_message_at(size_t index);
 
 /* The message of any kind, also of those that are no resource: ("autoscaling", "v1", "Scale"), (*, "v1",

@@ -45,23 +45,6 @@ const json_t *table__condition(const json_t *object, const char *type)
     return NULL;
 }
 
-static int compare_keys(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-const char **table__sorted_keys(const json_t *object, size_t *count)
-{
-    const char **keys = mem_calloc(json_object_size(object) + 1, sizeof(*keys));
-    size_t n = 0;
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)object, key, value) keys[n++] = key;
-    qsort(keys, n, sizeof(*keys), compare_keys);
-    *count = n;
-    return keys;
-}
-
 /* age(time) */
 static json_t *cell_age(const struct table__call *call)
 {
@@ -130,7 +113,7 @@ static json_t *cell_trim(const struct table__call *call)
 static void put_labels(struct buf *out, const json_t *labels)
 {
     size_t count;
-    mem_auto const char **keys = table__sorted_keys(labels, &count);
+    mem_auto const char **keys = json_sorted_keys(labels, &count);
     for (size_t i = 0; i < count; i++) {
         table__put_separator(out, ",");
         buf_printf(out, "%s=%s", keys[i], json_or_empty_(json_object_get(labels, keys[i])));

@@ -42,7 +42,4 @@ void table__put_separator(struct buf *out, const char *separator);
 /* The condition of this type in status.conditions; NULL when there is none. */
 const json_t *table__condition(const json_t *object, const char *type);
 
-/* The members of an object in the order of their keys. The caller frees the array; *count of them. */
-const char **table__sorted_keys(const json_t *object, size_t *count);
-
 #endif
