@@ -31,11 +31,30 @@ static enum MHD_Result read_parameter(void *cls, enum MHD_ValueKind kind, const 
     return MHD_YES;
 }
 
+/* The options object that the parameters of a write make up; NULL for reads, which have none to be wrong. */
+static const char *options_kind(const char *method)
+{
+    static const char *const kinds[][2] = {{"POST", "CreateOptions"},
+                                           {"PUT", "UpdateOptions"},
+                                           {"PATCH", "PatchOptions"},
+                                           {"DELETE", "DeleteOptions"}};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+        if (strcmp(method, kinds[i][0]) == 0)
+            return kinds[i][1];
+    return NULL;
+}
+
 static int read_query(struct http_request *request)
 {
     struct query_reader reader = {.query = &request->query, .err = &request->err};
     MHD_get_connection_values(request->mhd, MHD_GET_ARGUMENT_KIND, read_parameter, &reader);
-    return reader.code;
+    if (reader.code != ERR_INVALID)
+        return reader.code;
+    const char *kind = options_kind(request->method);
+    if (kind)
+        return err_wrap(&request->err, "%s.meta.k8s.io \"\" is invalid", kind);
+    err_clear(&request->err);
+    return 0;
 }
 
 /* Nothing is said about what exists to somebody who may not see it: authorization comes before 404. */

@@ -182,6 +182,11 @@ static void test_unknown_paths_and_methods(void **state)
     http_expect_status(http_json(&f, 405, "POST", "/version", NULL, "{}"), "MethodNotAllowed", method);
     http_expect_status(http_json(&f, 400, "GET", CONFIGMAPS "?limit=ten", NULL, NULL), "BadRequest",
                        "strconv.ParseInt: parsing \"ten\": invalid syntax");
+    http_expect_status(
+        http_json(&f, 422, "POST", CONFIGMAPS "?dryRun=some", NULL, "{}"), "Invalid",
+        "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: \"some\": supported "
+        "values: \"All\"");
+    json_decref(http_json(&f, 200, "GET", CONFIGMAPS "?dryRun=some", NULL, NULL));
     http_expect_status(http_json(&f, 406, "GET", CONFIGMAPS, "Accept: text/html\r\n", NULL), "NotAcceptable",
                        "only the following media types are accepted: application/json, application/yaml, "
                        "application/vnd.kubernetes.protobuf");
