@@ -38,7 +38,7 @@ static int set_priority(struct api_call *call, json_t *pod, json_t *spec)
     const char *pod_name = json_str_or_empty(pod, "metadata", "name");
     const char *name = json_str_or_empty(spec, "priorityClassName");
     for (size_t i = 0; i < sizeof(classes) / sizeof(*classes); i++) {
-        if (strcmp(classes[i].name, name))
+        if (strcmp(classes[i].name, name) != 0)
             continue;
         const json_t *given = json_object_get(spec, "priority");
         if (json_is_integer(given) && json_integer_value(given) != classes[i].priority)

@@ -94,7 +94,7 @@ static int allocate_ip(struct api_call *call, json_t *service, json_t *spec)
         return 0;
     }
     /* A change of a set address is for validation to refuse. */
-    if (*live && strcmp(live, "None"))
+    if (*live && strcmp(live, "None") != 0)
         return 0;
     return *wanted ? take_ip(call, service, spec, wanted) : choose_ip(call, service, spec);
 }
@@ -131,7 +131,7 @@ static bool shared_within(const json_t *ports, size_t index, int64_t node_port)
         const json_t *other = json_array_get(ports, i);
         if (json_int_or(0, other, "nodePort") == node_port &&
             strcmp(json_str_or_empty(other, "protocol"),
-                   json_str_or_empty(json_array_get(ports, index), "protocol")))
+                   json_str_or_empty(json_array_get(ports, index), "protocol")) != 0)
             return true;
     }
     return false;

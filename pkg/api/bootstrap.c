@@ -164,7 +164,7 @@ static void create_roles(struct batch *batch, const json_t *list, const char *pl
 static json_t *make_subject(const json_t *entry)
 {
     json_t *subject = json_copy((json_t *)entry);
-    if (strcmp(json_str_or_empty(entry, "kind"), "ServiceAccount"))
+    if (strcmp(json_str_or_empty(entry, "kind"), "ServiceAccount") != 0)
         json_set_str(subject, "apiGroup", RBAC_GROUP);
     return subject;
 }

@@ -39,7 +39,7 @@ static void add_waking(struct api_hub *hub, struct api_watch *watch, size_t *cou
         return;
     if (*count == hub->waking_cap) {
         hub->waking_cap = hub->waking_cap ? 2 * hub->waking_cap : 16;
-        hub->waking = mem_reallocarray(hub->waking, hub->waking_cap, sizeof(*hub->waking));
+        hub->waking = mem_reallocarray(hub->waking, hub->waking_cap, sizeof(struct api_watch *));
     }
     watch->armed = false;
     watch->waking = true;

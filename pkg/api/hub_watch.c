@@ -139,7 +139,7 @@ static bool on_past(void *arg, const struct state_change *change)
     }
     r->reached = change->object.rv;
     const struct resource_key *key = &change->object.key;
-    if (strcmp(key->resource, watch->channel->resource) || strcmp(key->group, watch->channel->group) ||
+    if (strcmp(key->resource, watch->channel->resource) != 0 || strcmp(key->group, watch->channel->group) ||
         !key_matches(watch, key->namespace, key->name))
         return true;
     struct hub_event *event = hub_event_new(watch->hub->server, change, watch->selects);
@@ -298,7 +298,7 @@ static int choose_start(struct api_call *call, struct api_watch *watch, bool *in
     uint64_t rv = 0;
     if (*version && !rv_parse(version, &rv))
         return err_set(&call->err, ERR_BAD_REQUEST, "invalid resource version \"%.64s\"", version);
-    if (streaming && strcmp(match, "NotOlderThan"))
+    if (streaming && strcmp(match, "NotOlderThan") != 0)
         return options_invalid(
             call, "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
     if (!request->send_initial_events_set && *match)

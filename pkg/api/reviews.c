@@ -72,7 +72,7 @@ static int review_local(struct api_call *call, json_t *review)
         return call_invalid_field(
             call, "", "FieldValueInvalid", "spec.resourceAttributes",
             "Invalid value: \"null\": must be specified for a LocalSubjectAccessReview");
-    if (strcmp(namespace, call->request->namespace))
+    if (strcmp(namespace, call->request->namespace) != 0)
         return call_invalid_field(call, "", "FieldValueInvalid", "spec.resourceAttributes.namespace",
                                   "Invalid value: \"%.64s\": must match metadata.namespace", namespace);
     return review_subject(call, review);

@@ -50,13 +50,13 @@ static int check_binding(struct api_call *call, const json_t *binding)
     const char *node = json_str_or_empty(call->live, "spec", "nodeName");
     const char *uid = json_str_or_empty(binding, "metadata", "uid");
     const char *target_kind = json_str_or_empty(binding, "target", "kind");
-    if (*target_kind && strcmp(target_kind, "Node"))
+    if (*target_kind && strcmp(target_kind, "Node") != 0)
         return call_invalid_field(call, name, "FieldValueNotSupported", "target.kind",
                                   "Unsupported value: \"%.64s\": supported values: \"Node\", \"<empty>\"",
                                   target_kind);
     if (!*json_str_or_empty(binding, "target", "name"))
         return call_invalid_field(call, name, "FieldValueRequired", "target.name", "Required value");
-    if (*uid && strcmp(uid, json_str_or_empty(call->live, "metadata", "uid")))
+    if (*uid && strcmp(uid, json_str_or_empty(call->live, "metadata", "uid")) != 0)
         return refuse_binding(call, "pod %s has another UID than the binding's %s", name, uid);
     if (json_at(call->live, "metadata", "deletionTimestamp"))
         return refuse_binding(call, "pod %s is being deleted, cannot be assigned to a host%s", name, "");

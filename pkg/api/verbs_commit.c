@@ -67,7 +67,7 @@ static size_t collect_terms(const struct schema_kind *kind, const json_t *object
     if (kind_is(kind, "", "pods") && *node)
         terms[count++] = (struct tx_index_term){"node", node};
     const char *ip = json_str_or_empty(object, "spec", "clusterIP");
-    if (kind_is(kind, "", "services") && *ip && strcmp(ip, "None"))
+    if (kind_is(kind, "", "services") && *ip && strcmp(ip, "None") != 0)
         terms[count++] = (struct tx_index_term){"clusterIP", ip};
     return count;
 }
@@ -270,12 +270,10 @@ static void on_done(void *arg, const struct ledger_result *result)
 {
     struct api_call *call = arg;
     struct api_verbs *verbs = call->server->verbs;
-    if (!result->code && call->more)
+    if (result->code ? may_retry(call, result->code) : call->more)
         call_reply_retry(call);
     else if (!result->code)
         answer_included(call, result->rv);
-    else if (may_retry(call, result->code))
-        call_reply_retry(call);
     else
         answer_rejected(call, result);
     pthread_mutex_lock(&verbs->lock);

@@ -118,7 +118,7 @@ static int check_type(struct api_call *call, const struct expected *expected, co
     if (slash)
         snprintf(group, sizeof(group), "%.*s", (int)(slash - api_version), api_version);
     const char *version = slash ? slash + 1 : api_version;
-    if (*kind && strcmp(kind, expected->kind))
+    if (*kind && strcmp(kind, expected->kind) != 0)
         return wrong_kind(call, expected, *api_version ? group : expected->group,
                           *api_version ? version : expected->version, kind);
     if (!*api_version || expected->any_version)
@@ -311,7 +311,7 @@ int call_check_identity(struct api_call *call, json_t *object, bool create)
     const struct api_request *request = call->request;
     json_t *metadata = json_object_ensure(object, "metadata");
     const char *name = json_str_or_empty(metadata, "name");
-    if (!create && strcmp(name, request->name)) {
+    if (!create && strcmp(name, request->name) != 0) {
         if (*name)
             return err_set(&call->err, ERR_BAD_REQUEST,
                            "the name of the object (%s) does not match the name on the URL (%s)", name,
@@ -326,7 +326,7 @@ int call_check_identity(struct api_call *call, json_t *object, bool create)
         json_object_del(metadata, "namespace");
         return 0;
     }
-    if (*namespace && strcmp(namespace, request->namespace))
+    if (*namespace && strcmp(namespace, request->namespace) != 0)
         return err_set(
             &call->err, ERR_BAD_REQUEST,
             "the namespace of the provided object does not match the namespace sent on the request");

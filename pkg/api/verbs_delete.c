@@ -30,8 +30,8 @@ static int read_policy(struct api_call *call, struct delete_options *out)
                        out->policy);
     if (orphan_set)
         out->policy = orphan_value ? "Orphan" : "Background";
-    if (*out->policy && strcmp(out->policy, "Background") && strcmp(out->policy, "Foreground") &&
-        strcmp(out->policy, "Orphan"))
+    if (*out->policy && strcmp(out->policy, "Background") != 0 && strcmp(out->policy, "Foreground") != 0 &&
+        strcmp(out->policy, "Orphan") != 0)
         return err_set(
             &call->err, ERR_INVALID,
             "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"%s\": "
@@ -62,7 +62,7 @@ static int check_preconditions(struct api_call *call, const struct delete_option
     char why[512];
     const char *name = json_str_or_empty(call->live, "metadata", "name");
     const char *uid = json_str_or_empty(call->live, "metadata", "uid");
-    if (options->uid && strcmp(options->uid, uid)) {
+    if (options->uid && strcmp(options->uid, uid) != 0) {
         snprintf(
             why, sizeof(why),
             "the UID in the precondition (%.64s) does not match the UID in record (%.64s). The object might "

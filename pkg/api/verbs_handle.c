@@ -20,7 +20,7 @@ static const char *selected_name(const struct api_request *request, char *out, s
 {
     static const char prefix[] = "metadata.name=";
     const char *selector = request->field_selector;
-    if (!selector || strncmp(selector, prefix, sizeof(prefix) - 1))
+    if (!selector || strncmp(selector, prefix, sizeof(prefix) - 1) != 0)
         return "";
     const char *name = selector + sizeof(prefix) - 1;
     name += *name == '=';

@@ -119,9 +119,10 @@ static bool item_open(struct api_list *list, const struct item *item, struct buf
 
 static bool key_matches(const struct api_list *list, const struct resource_key *key)
 {
-    if (list->indexed && (strcmp(key->resource, list->kind->plural) || strcmp(key->group, list->kind->group)))
+    if (list->indexed &&
+        (strcmp(key->resource, list->kind->plural) != 0 || strcmp(key->group, list->kind->group)))
         return false;
-    if (*list->namespace && strcmp(key->namespace, list->namespace))
+    if (*list->namespace && strcmp(key->namespace, list->namespace) != 0)
         return false;
     return !list->only_name || !strcmp(key->name, list->only_name);
 }
@@ -340,7 +341,7 @@ static int read_token(struct api_call *call, struct api_list *list, uint64_t *rv
     json_auto_t *value = json_loadb(text, text_len, 0, NULL);
     const char *start = json_str_or_empty(value, "start");
     const char *slash = strchr(start, '/');
-    if (strcmp(json_str_or_empty(value, "v"), "meta.k8s.io/v1") || !slash ||
+    if (strcmp(json_str_or_empty(value, "v"), "meta.k8s.io/v1") != 0 || !slash ||
         !rv_parse(json_str_or_empty(value, "rv"), rv))
         return bad_token(call);
     mem_auto char *namespace = mem_strndup(start, (size_t)(slash - start));
@@ -377,7 +378,7 @@ static int choose_version(struct api_call *call, uint64_t *rv, bool *exact)
         return list_options_invalid(
             call, "resourceVersionMatch", "FieldValueForbidden",
             "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided");
-    if (*match && !wants_exact && strcmp(match, "NotOlderThan"))
+    if (*match && !wants_exact && strcmp(match, "NotOlderThan") != 0)
         return list_options_invalid(call, "resourceVersionMatch", "FieldValueNotSupported",
                                     "Unsupported value: supported values: \"Exact\", \"NotOlderThan\"");
     if (*version && !rv_parse(version, rv))
@@ -403,7 +404,7 @@ static int choose_position(struct api_call *call, struct api_list *list)
     int rc;
     if (continued) {
         const char *version = call->request->resource_version;
-        if (version && *version && strcmp(version, "0"))
+        if (version && *version && strcmp(version, "0") != 0)
             return err_set(&call->err, ERR_BAD_REQUEST,
                            "specifying resource version is not allowed when using continue");
         rc = read_token(call, list, &wanted);

@@ -67,7 +67,7 @@ int meta_prepare_create(struct api_call *call, json_t *object)
 {
     json_t *metadata = json_object_ensure(object, "metadata");
     const char *rv = json_str_or_empty(metadata, "resourceVersion");
-    if (*rv && strcmp(rv, "0"))
+    if (*rv && strcmp(rv, "0") != 0)
         return err_set(&call->err, ERR_INTERNAL,
                        "resourceVersion should not be set on objects to be created");
     static const char *const cleared[] = {"resourceVersion", "selfLink", "deletionTimestamp",
@@ -122,9 +122,9 @@ static void keep_all_but_status(const struct schema_kind *kind, json_t *object, 
     const char *key;
     void *next;
     json_t *value;
-    json_object_foreach_safe(object, next, key, value) if (strcmp(key, "status") && strcmp(key, "metadata"))
-        carry(object, live, key);
-    json_object_foreach((json_t *)live, key, value) if (strcmp(key, "status") && strcmp(key, "metadata"))
+    json_object_foreach_safe(object, next, key, value) if (strcmp(key, "status") != 0 &&
+                                                           strcmp(key, "metadata")) carry(object, live, key);
+    json_object_foreach((json_t *)live, key, value) if (strcmp(key, "status") != 0 && strcmp(key, "metadata"))
         json_object_set(object, key, value);
 }
 
@@ -155,7 +155,7 @@ int meta_prepare_update(struct api_call *call, json_t *object, const char *subre
     json_t *metadata = json_object_ensure(object, "metadata");
     const char *uid = json_str_or_empty(metadata, "uid");
     const char *live_uid = json_str_or_empty(live_metadata, "uid");
-    if (*uid && strcmp(uid, live_uid)) {
+    if (*uid && strcmp(uid, live_uid) != 0) {
         char why[256];
         snprintf(why, sizeof(why),
                  "Precondition failed: UID in precondition: %.64s, UID in object meta: %.64s", uid, live_uid);

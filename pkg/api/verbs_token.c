@@ -30,7 +30,7 @@ static int bind_to(struct api_call *call, const json_t *ref, json_t *claims)
     const char *name = json_str_or_empty(ref, "name");
     const char *uid = json_str_or_empty(ref, "uid");
     bool pod = !strcmp(kind_name, "Pod");
-    if (!pod && strcmp(kind_name, "Secret"))
+    if (!pod && strcmp(kind_name, "Secret") != 0)
         return err_set(&call->err, ERR_BAD_REQUEST, "cannot bind token to object of type %s", kind_name);
     const struct schema_kind *kind = registry_by_resource("", "v1", pod ? "pods" : "secrets");
     struct state_object state;
@@ -39,7 +39,7 @@ static int bind_to(struct api_call *call, const json_t *ref, json_t *claims)
         return call_not_found(call, kind, name);
     if (rc)
         return rc;
-    if (*uid && strcmp(uid, state.uid))
+    if (*uid && strcmp(uid, state.uid) != 0)
         return err_set(
             &call->err, ERR_CONFLICT,
             "Operation cannot be fulfilled on %s \"%s\": the UID in the bound object reference (%s) does not "
@@ -52,7 +52,7 @@ static int bind_to(struct api_call *call, const json_t *ref, json_t *claims)
     if (!object)
         return call->err.code;
     const char *account = json_str_or_empty(object, "spec", "serviceAccountName");
-    if (strcmp(account, call->request->name))
+    if (strcmp(account, call->request->name) != 0)
         return err_set(
             &call->err, ERR_BAD_REQUEST,
             "cannot bind token for serviceaccount \"%s\" to pod running with different serviceaccount name.",
@@ -67,12 +67,13 @@ static json_t *make_claims(struct api_call *call, const json_t *audiences, int64
     const struct api_request *request = call->request;
     char jti[RAND_UUID_MAX];
     rand_uuid(jti);
-    int64_t now = call->now_us / 1000000;
+    json_int_t now = call->now_us / 1000000;
+    json_int_t expiry = now + seconds;
     buf_auto struct buf subject = BUF_INIT;
     buf_printf(&subject, "system:serviceaccount:%s:%s", request->namespace, request->name);
-    return json_pack("{s:O, s:I, s:I, s:s, s:s, s:O, s:I, s:s}", "aud", audiences, "exp",
-                     (json_int_t)(now + seconds), "iat", (json_int_t)now, "iss", API_TOKEN_ISSUER, "jti", jti,
-                     "kubernetes.io", kubernetes, "nbf", (json_int_t)now, "sub", buf_str(&subject));
+    return json_pack("{s:O, s:I, s:I, s:s, s:s, s:O, s:I, s:s}", "aud", audiences, "exp", expiry, "iat", now,
+                     "iss", API_TOKEN_ISSUER, "jti", jti, "kubernetes.io", kubernetes, "nbf", now, "sub",
+                     buf_str(&subject));
 }
 
 static int choose_lifetime(struct api_call *call, const json_t *spec, int64_t *seconds)
