@@ -10,13 +10,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define BLOCKSTORE_FORMAT 1
+#define BLOCKSTORE_FORMAT 2
 
 /* The databases of the environment. Integers are little-endian in values, big-endian in keys. */
 struct lmdb_dbs {
-    MDB_dbi meta;     /* "format", "head" (struct below), "lthash" */
+    MDB_dbi meta;     /* "format", "head" (struct below), "state0" and "state1" (the state hash in halves) */
     MDB_dbi blocks;   /* height -> place in the log, hash, header */
-    MDB_dbi hashes;   /* block hash -> height */
     MDB_dbi txs;      /* transaction id -> height u64, index u32 */
     MDB_dbi objects;  /* key bytes -> record (state/record.h) */
     MDB_dbi terms;    /* index term, value -> key bytes, sorted duplicates */
@@ -50,11 +49,15 @@ struct blockstore {
     pthread_mutex_t keeper_lock;
     pthread_cond_t keeper_wake;
     _Atomic bool stopping;
-    bool dirty;             /* something was committed since the last checkpoint */
-    int64_t dirty_since_us; /* monotonic */
-    uint64_t dirty_bytes;   /* of log since then */
-    bool work;              /* a segment is wanted or prunable */
-    MDB_txn *pin;           /* holds the pages of the last checkpoint */
+    bool dirty;                 /* something was committed since the last checkpoint */
+    int64_t dirty_since_us;     /* monotonic */
+    uint64_t dirty_bytes;       /* of log since then */
+    bool work;                  /* a segment is wanted or prunable */
+    bool urgent;                /* a checkpoint is due at once */
+    _Atomic uint64_t pin_pages; /* that data.mdb had at the last checkpoint */
+    unsigned page_size;
+    void *map;    /* where data.mdb is mapped; NULL when that cannot be told */
+    MDB_txn *pin; /* holds the pages of the last checkpoint */
     uint64_t pin_height;
     pthread_mutex_t checkpoint_lock; /* one checkpoint at a time */
     _Atomic int64_t prune_at_us;     /* block time from which the oldest segment may go */

@@ -12,9 +12,11 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 
+#define GROWTH_MAX (16u << 20)
 #define WRITE_OUT_PIECE (1 << 20)
 #define RETRY_US 5000000 /* after a failure, such as a full disk */
 
@@ -23,6 +25,7 @@ static int capture(struct blockstore *store, struct checkpoint *checkpoint, MDB_
 {
     MDB_stat stat;
     mdb_env_stat(store->env, &stat);
+    store->page_size = stat.ms_psize;
     int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, pin);
     if (rc)
         return lmdb_error(err, rc, "begin a checkpoint");
@@ -56,12 +59,25 @@ static void write_out_gently(struct blockstore *store)
                         SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
 }
 
+/* Takes the file's pages out of this process's memory map; they stay in the kernel's cache, and come back
+ * when they are read. Otherwise all that a burst of writes has touched would count as this process's memory.
+ */
+static void forget_pages(struct blockstore *store)
+{
+    MDB_envinfo info;
+    mdb_env_info(store->env, &info);
+    store->pin_pages = info.me_last_pgno;
+    if (store->map)
+        madvise(store->map, (info.me_last_pgno + 1) * store->page_size, MADV_DONTNEED);
+}
+
 static void replace_pin(struct blockstore *store, MDB_txn *pin, uint64_t height)
 {
     if (store->pin)
         mdb_txn_abort(store->pin);
     store->pin = pin;
     store->pin_height = height;
+    forget_pages(store);
 }
 
 int blockstore_checkpoint(struct blockstore *store, struct err *err)
@@ -74,6 +90,7 @@ int blockstore_checkpoint(struct blockstore *store, struct err *err)
     bool due = store->dirty;
     store->dirty = false;
     store->dirty_bytes = 0;
+    store->urgent = false;
     pthread_mutex_unlock(&store->keeper_lock);
     int rc = due ? capture(store, &checkpoint, &pin, err) : 0;
     pthread_mutex_unlock(&store->commit_lock);
@@ -164,8 +181,19 @@ static void prune(struct blockstore *store)
     }
 }
 
+/* How much the file has grown since the last checkpoint. Pages that were freed since then cannot be used
+ * again before the next one, so under load it is this that bounds the file. */
+static uint64_t grown_bytes(struct blockstore *store)
+{
+    MDB_envinfo info;
+    mdb_env_info(store->env, &info);
+    uint64_t pages = store->pin_pages;
+    return info.me_last_pgno > pages ? (info.me_last_pgno - pages) * store->page_size : 0;
+}
+
 void keeper_note_commit(struct blockstore *store, uint64_t log_bytes)
 {
+    uint64_t grown = grown_bytes(store);
     bool work = blocklog_wants_next(store->log) || store->head_time_us >= store->prune_at_us;
     pthread_mutex_lock(&store->keeper_lock);
     bool wake = !store->dirty;
@@ -173,7 +201,8 @@ void keeper_note_commit(struct blockstore *store, uint64_t log_bytes)
         store->dirty_since_us = clock_mono_us();
     store->dirty = true;
     store->dirty_bytes += log_bytes;
-    wake |= store->dirty_bytes >= store->options.checkpoint_bytes || (work && !store->work);
+    store->urgent |= store->dirty_bytes >= store->options.checkpoint_bytes || grown >= GROWTH_MAX;
+    wake |= store->urgent || (work && !store->work);
     store->work |= work;
     pthread_mutex_unlock(&store->keeper_lock);
     if (wake)
@@ -213,9 +242,7 @@ static void *keeper_run(void *arg)
         }
         int64_t due = INT64_MAX;
         if (store->dirty) {
-            due = store->dirty_bytes >= store->options.checkpoint_bytes
-                      ? now
-                      : store->dirty_since_us + (int64_t)store->options.checkpoint_us;
+            due = store->urgent ? now : store->dirty_since_us + (int64_t)store->options.checkpoint_us;
             due = due > checkpoint_not_before ? due : checkpoint_not_before;
         }
         if (due > now) {

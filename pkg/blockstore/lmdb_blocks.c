@@ -8,12 +8,25 @@
 #include <string.h>
 #include <sys/stat.h>
 
+static int state_hash_get(struct blockstore *store, MDB_txn *txn, struct lthash *out, struct err *err)
+{
+    uint8_t bytes[LTHASH_SIZE];
+    for (int half = 0; half < 2; half++) {
+        MDB_val key = lmdb_val(half ? "state1" : "state0", 6), value;
+        int rc = mdb_get(txn, store->dbs.meta, &key, &value);
+        if (rc || value.mv_size != LTHASH_SIZE / 2)
+            return lmdb_error(err, rc ? rc : MDB_CORRUPTED, "read the state hash");
+        memcpy(bytes + half * (LTHASH_SIZE / 2), value.mv_data, LTHASH_SIZE / 2);
+    }
+    lthash_decode(out, bytes);
+    return 0;
+}
+
 int blockstore_head(struct blockstore *store, struct blockstore_head *out, struct err *err)
 {
     struct state_snapshot *snapshot = lmdb_snapshot_begin(store);
     struct lmdb_head head;
     struct lmdb_block block;
-    MDB_val key = lmdb_val("lthash", 6), value;
     int rc = lmdb_head_get(store, snapshot->txn, &head, err);
     if (rc == ERR_NOT_FOUND)
         err_set(err, rc, "there is no chain in %s yet", store->dir);
@@ -21,13 +34,8 @@ int blockstore_head(struct blockstore *store, struct blockstore_head *out, struc
         rc = lmdb_block_get(store, snapshot->txn, head.height, &block, err);
     if (!rc)
         rc = block_header_decode(&out->header, block.header, sizeof(block.header), err);
-    if (!rc) {
-        int found = mdb_get(snapshot->txn, store->dbs.meta, &key, &value);
-        if (found || value.mv_size != LTHASH_SIZE)
-            rc = lmdb_error(err, found ? found : MDB_CORRUPTED, "read the state hash");
-        else
-            lthash_decode(&out->state_hash, value.mv_data);
-    }
+    if (!rc)
+        rc = state_hash_get(store, snapshot->txn, &out->state_hash, err);
     lmdb_snapshot_end(snapshot);
     return rc;
 }
@@ -81,14 +89,49 @@ static int lookup(struct blockstore *store, MDB_dbi dbi, const uint8_t *bytes, s
     return rc ? lmdb_error(err, rc, "look up an id") : 0;
 }
 
+/* Whether an id begins with so many hexadecimal digits of prefix. */
+static bool begins_with(const uint8_t *id, const uint8_t *prefix, size_t digits)
+{
+    return !memcmp(id, prefix, digits / 2) &&
+           (digits % 2 == 0 || id[digits / 2] >> 4 == prefix[digits / 2] >> 4);
+}
+
+/* Block hashes have no index: each entry would cost a commit three pages, and they are looked up by hand
+ * only. Counts the blocks, newest first, whose hash begins with so many digits; *height is that of the
+ * newest. */
+static int find_block(struct blockstore *store, MDB_txn *txn, const uint8_t *prefix, size_t digits,
+                      uint64_t *height, uint8_t hash[HASH_SIZE], int *matches)
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    int rc = mdb_cursor_open(txn, store->dbs.blocks, &cursor);
+    if (rc)
+        return rc;
+    rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
+    while (!rc && *matches < 2) {
+        const uint8_t *found = (const uint8_t *)value.mv_data + 8;
+        if (value.mv_size == LMDB_BLOCK_SIZE && begins_with(found, prefix, digits)) {
+            memcpy(hash, found, HASH_SIZE);
+            *height = bytes_get64_be(key.mv_data);
+            ++*matches;
+        }
+        rc = mdb_cursor_get(cursor, &key, &value, MDB_PREV);
+    }
+    mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 int blockstore_height_of_hash(struct blockstore *store, const uint8_t hash[HASH_SIZE], uint64_t *height,
                               struct err *err)
 {
-    uint8_t value[12];
-    int rc = lookup(store, store->dbs.hashes, hash, HASH_SIZE, value, 8, err);
-    if (!rc)
-        *height = bytes_get64(value);
-    return rc;
+    uint8_t found[HASH_SIZE];
+    int matches = 0;
+    struct state_snapshot *snapshot = lmdb_snapshot_begin(store);
+    int rc = find_block(store, snapshot->txn, hash, 2 * HASH_SIZE, height, found, &matches);
+    lmdb_snapshot_end(snapshot);
+    if (rc)
+        return lmdb_error(err, rc, "look up a block");
+    return matches ? 0 : err_set(err, ERR_NOT_FOUND, "the chain has no such block");
 }
 
 int blockstore_height_of_tx(struct blockstore *store, const uint8_t id[TX_ID_SIZE], uint64_t *height,
@@ -201,13 +244,6 @@ int blockstore_stats(struct blockstore *store, struct blockstore_stats *out, str
     return rc ? lmdb_error(err, rc, "read the state store") : 0;
 }
 
-/* Whether an id begins with so many hexadecimal digits of prefix. */
-static bool begins_with(const uint8_t *id, const uint8_t *prefix, size_t digits)
-{
-    return !memcmp(id, prefix, digits / 2) &&
-           (digits % 2 == 0 || id[digits / 2] >> 4 == prefix[digits / 2] >> 4);
-}
-
 static int find_in(MDB_txn *txn, MDB_dbi dbi, const uint8_t *prefix, size_t digits, uint8_t out[HASH_SIZE],
                    int *matches)
 {
@@ -239,10 +275,11 @@ int blockstore_find_id(struct blockstore *store, const char *text, uint8_t out[H
         return err_set(err, ERR_BAD_REQUEST, "\"%s\" is no id: ids are 4 to 64 hexadecimal digits", text);
     struct state_snapshot *snapshot = lmdb_snapshot_begin(store);
     int matches = 0;
+    uint64_t height;
     int rc = find_in(snapshot->txn, store->dbs.txs, prefix, digits, out, &matches);
     int txs = matches;
     if (!rc)
-        rc = find_in(snapshot->txn, store->dbs.hashes, prefix, digits, out, &matches);
+        rc = find_block(store, snapshot->txn, prefix, digits, &height, out, &matches);
     lmdb_snapshot_end(snapshot);
     *is_block = !txs;
     if (rc)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define READERS_MAX 4096
@@ -51,10 +52,13 @@ static int open_dbs(struct blockstore *store, MDB_txn *txn, bool create)
         MDB_dbi *dbi;
         unsigned flags;
     } all[] = {
-        {"meta", &store->dbs.meta, 0},         {"blocks", &store->dbs.blocks, 0},
-        {"hashes", &store->dbs.hashes, 0},     {"txs", &store->dbs.txs, 0},
-        {"objects", &store->dbs.objects, 0},   {"terms", &store->dbs.terms, MDB_DUPSORT},
-        {"claims", &store->dbs.claims, 0},     {"undo", &store->dbs.undo, 0},
+        {"meta", &store->dbs.meta, 0},
+        {"blocks", &store->dbs.blocks, 0},
+        {"txs", &store->dbs.txs, 0},
+        {"objects", &store->dbs.objects, 0},
+        {"terms", &store->dbs.terms, MDB_DUPSORT},
+        {"claims", &store->dbs.claims, 0},
+        {"undo", &store->dbs.undo, 0},
         {"segments", &store->dbs.segments, 0},
     };
     int rc = 0;
@@ -119,6 +123,27 @@ static int create_dbs(struct blockstore *store, struct err *err)
     return rc ? lmdb_error(err, rc, "write to the state store") : 0;
 }
 
+/* Where LMDB has mapped data.mdb; it does not tell. */
+static void *find_map(MDB_env *env)
+{
+    mdb_filehandle_t fd;
+    struct stat st;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    void *found = NULL;
+    if (maps && !mdb_env_get_fd(env, &fd) && !fstat(fd, &st)) {
+        char line[4500];
+        while (!found && fgets(line, sizeof(line), maps)) {
+            unsigned long start, end, inode;
+            if (sscanf(line, "%lx-%lx %*s %*s %*s %lu", &start, &end, &inode) == 3 && inode == st.st_ino &&
+                end - start >= MAP_SIZE)
+                found = (void *)start;
+        }
+    }
+    if (maps)
+        fclose(maps);
+    return found;
+}
+
 int lmdb_open(struct blockstore *store, struct err *err)
 {
     bool read_only = store->options.read_only;
@@ -136,6 +161,7 @@ int lmdb_open(struct blockstore *store, struct err *err)
         return err_set(err, ERR_NOT_FOUND, "there is no chain in %s", store->dir);
     if (rc)
         return lmdb_error(err, rc, "open the state store");
+    store->map = find_map(store->env);
     int dead;
     if (!read_only)
         mdb_reader_check(store->env, &dead);
