@@ -36,11 +36,11 @@ struct parser {
 static json_t *parse_value(struct parser *p, const struct step *step);
 
 /* `invalid character 'x' <where>`, or the end of the text. */
-static void *bad(struct parser *p, const char *where)
+static bool refuse(struct parser *p, const char *where)
 {
     if (p->at >= p->end) {
         err_set(p->err, ERR_BAD_REQUEST, "unexpected end of JSON input");
-        return NULL;
+        return false;
     }
     unsigned char c = (unsigned char)*p->at;
     char shown[8];
@@ -53,7 +53,7 @@ static void *bad(struct parser *p, const char *where)
     else
         snprintf(shown, sizeof(shown), "'\\x%02x'", c);
     err_set(p->err, ERR_BAD_REQUEST, "invalid character %s %s", shown, where);
-    return NULL;
+    return false;
 }
 
 static void skip_space(struct parser *p)
@@ -109,7 +109,7 @@ static bool parse_hex(struct parser *p, unsigned long *code)
                          : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A' + 10)
                                                 : 16;
         if (digit == 16)
-            return bad(p, "in \\u hexadecimal character escape") != NULL;
+            return refuse(p, "in \\u hexadecimal character escape");
         *code = *code << 4 | digit;
     }
     return true;
@@ -150,7 +150,7 @@ static bool parse_escape(struct parser *p)
     }
     const char *found = p->at < p->end && *p->at ? strchr(from, *p->at) : NULL;
     if (!found)
-        return bad(p, "in string escape code") != NULL;
+        return refuse(p, "in string escape code");
     buf_putc(&p->scratch, to[found - from]);
     p->at++;
     return true;
@@ -168,7 +168,7 @@ static bool parse_string(struct parser *p, const char **text, size_t *len)
                *p->at != '"' && *p->at != '\\')
             p->at++;
         if (p->at >= p->end || (unsigned char)*p->at < ' ')
-            return bad(p, "in string literal") != NULL;
+            return refuse(p, "in string literal");
         if (*p->at == '"')
             break;
         size_t sequence =
@@ -213,7 +213,7 @@ static bool scan_number(struct parser *p, bool *whole)
     if (*p->at == '-')
         p->at++;
     if (!is_digit(p))
-        return bad(p, "in numeric literal") != NULL;
+        return refuse(p, "in numeric literal");
     if (*p->at == '0')
         p->at++;
     else
@@ -222,7 +222,7 @@ static bool scan_number(struct parser *p, bool *whole)
         *whole = false;
         p->at++;
         if (!is_digit(p))
-            return bad(p, "after decimal point in numeric literal") != NULL;
+            return refuse(p, "after decimal point in numeric literal");
         skip_digits(p);
     }
     if (p->at < p->end && (*p->at == 'e' || *p->at == 'E')) {
@@ -231,7 +231,7 @@ static bool scan_number(struct parser *p, bool *whole)
         if (p->at < p->end && (*p->at == '+' || *p->at == '-'))
             p->at++;
         if (!is_digit(p))
-            return bad(p, "in exponent of numeric literal") != NULL;
+            return refuse(p, "in exponent of numeric literal");
         skip_digits(p);
     }
     return true;
@@ -271,7 +271,8 @@ static json_t *parse_word(struct parser *p, const char *word, json_t *value)
             continue;
         char where[64];
         snprintf(where, sizeof(where), "in literal %s (expecting '%c')", word, *c);
-        return bad(p, where);
+        refuse(p, where);
+        return NULL;
     }
     return value;
 }
@@ -310,7 +311,7 @@ static bool parse_member(struct parser *p, json_t *object, const struct step *pa
     const char *text;
     size_t len;
     if (p->at >= p->end || *p->at != '"')
-        return bad(p, "looking for beginning of object key string") != NULL;
+        return refuse(p, "looking for beginning of object key string");
     if (!parse_string(p, &text, &len))
         return false;
     /* A name that was put together in scratch does not outlive the next string. */
@@ -318,7 +319,7 @@ static bool parse_member(struct parser *p, json_t *object, const struct step *pa
     struct step step = {parent, kept ? kept : text, len};
     skip_space(p);
     if (p->at >= p->end || *p->at != ':')
-        return bad(p, "after object key") != NULL;
+        return refuse(p, "after object key");
     p->at++;
     json_t *value = parse_value(p, &step);
     if (!value)
@@ -347,7 +348,7 @@ static json_t *parse_object(struct parser *p, const struct step *step)
             return object;
         }
         if (p->at >= p->end || *p->at != ',') {
-            bad(p, "after object key:value pair");
+            refuse(p, "after object key:value pair");
             break;
         }
         p->at++;
@@ -377,7 +378,7 @@ static json_t *parse_array(struct parser *p, const struct step *parent)
             return array;
         }
         if (p->at >= p->end || *p->at != ',') {
-            bad(p, "after array element");
+            refuse(p, "after array element");
             break;
         }
         p->at++;
@@ -388,8 +389,8 @@ static json_t *parse_array(struct parser *p, const struct step *parent)
 
 static json_t *parse_text(struct parser *p)
 {
-    const char *text;
-    size_t len;
+    const char *text = NULL;
+    size_t len = 0;
     return parse_string(p, &text, &len) ? json_stringn_nocheck(text, len) : NULL;
 }
 
@@ -421,7 +422,8 @@ static json_t *parse_value(struct parser *p, const struct step *step)
         return parse_word(p, "false", json_false());
     if (c == 'n')
         return parse_word(p, "null", json_null());
-    return bad(p, "looking for beginning of value");
+    refuse(p, "looking for beginning of value");
+    return NULL;
 }
 
 static json_t *parse(const void *text, size_t len, json_t *duplicates, struct err *err)
@@ -431,8 +433,9 @@ static json_t *parse(const void *text, size_t len, json_t *duplicates, struct er
     json_t *value = parse_value(&p, NULL);
     skip_space(&p);
     if (value && p.at < p.end) {
+        refuse(&p, "after top-level value");
         json_decref(value);
-        value = bad(&p, "after top-level value");
+        value = NULL;
     }
     buf_free(&p.scratch);
     return value;

@@ -2,10 +2,10 @@
  */
 #include "codec/yaml.h"
 
+#include "codec/json.h"
 #include "codec/yaml_scalar.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 #include <yaml.h>
 
@@ -69,15 +69,9 @@ static void emit_text(yaml_emitter_t *emitter, const char *text, size_t len)
 
 static void emit_number(yaml_emitter_t *emitter, const json_t *value)
 {
-    char text[64];
-    if (json_is_integer(value))
-        snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(value));
-    else
-        snprintf(text, sizeof(text), "%.17g", json_real_value(value));
-    /* A real without a fraction stays a real. */
-    if (json_is_real(value) && !strpbrk(text, ".e"))
-        strcat(text, ".0");
-    emit_scalar(emitter, text, strlen(text), YAML_PLAIN_SCALAR_STYLE);
+    buf_auto struct buf text = BUF_INIT;
+    json_dump_buf(&text, value);
+    emit_scalar(emitter, text.data, text.len, YAML_PLAIN_SCALAR_STYLE);
 }
 
 static void emit_value(yaml_emitter_t *emitter, const json_t *value);

@@ -235,7 +235,7 @@ static json_t *decode_message(struct decoder *d, const struct decode__frame *fra
     }
     assert(message->member_count <= SCHEMA_MEMBER_MAX);
     json_t *slots[SCHEMA_MEMBER_MAX];
-    memset(slots, 0, message->member_count * sizeof(slots[0]));
+    memset(slots, 0, message->member_count * sizeof(json_t *));
     const char *name;
     json_t *item;
     json_object_foreach((json_t *)value, name, item)
