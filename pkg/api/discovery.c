@@ -239,7 +239,8 @@ static void fill_group(json_t *out, const char *group)
     json_t *list = json_array_ensure(out, "versions");
     for (size_t i = 0; i < n; i++)
         json_array_append_new(list, group_version(group, versions[i]));
-    json_object_set_new(out, "preferredVersion", group_version(group, versions[0]));
+    if (n > 0)
+        json_object_set_new(out, "preferredVersion", group_version(group, versions[0]));
 }
 
 void discovery_groups(struct buf *out)

@@ -142,7 +142,7 @@ int pki_ca_make(gnutls_x509_crt_t *out, gnutls_x509_privkey_t key, int64_t now_s
     mem_auto char *pem = NULL;
     int code = pki_cert_export(cert, &pem, err);
     gnutls_x509_crt_deinit(cert);
-    if (code)
+    if (code || !pem)
         return code;
     struct buf text = {pem, strlen(pem), 0};
     return pki_cert_import(out, &text, err);
