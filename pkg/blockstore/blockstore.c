@@ -32,6 +32,7 @@ static struct blockstore *store_new(const struct blockstore_options *options)
     store->options.dir = store->dir;
     store->dir_fd = store->lock_fd = -1;
     store->head_time_us = INT64_MIN;
+    store->recent = recent_new();
     pthread_mutex_init(&store->pool_lock, NULL);
     pthread_cond_init(&store->pool_returned, NULL);
     pthread_mutex_init(&store->commit_lock, NULL);
@@ -57,6 +58,7 @@ static void store_free(struct blockstore *store)
     lmdb_pool_drain(store);
     lmdb_close(store);
     blocklog_close(store->log);
+    recent_free(store->recent);
     if (store->lock_fd >= 0)
         close(store->lock_fd);
     if (store->dir_fd >= 0)
@@ -263,6 +265,27 @@ static int check_newest(struct blockstore *store, struct lmdb_head *head, bool *
     return rc;
 }
 
+/* Reads the blocks whose transactions are not in LMDB's index yet. */
+static int load_recent(struct blockstore *store, struct err *err)
+{
+    struct lmdb_head head = {0};
+    struct state_snapshot *snapshot = lmdb_snapshot_begin(store);
+    int rc = lmdb_head_get(store, snapshot->txn, &head, err);
+    uint64_t height = lmdb_indexed_get(store, snapshot->txn) + 1;
+    lmdb_snapshot_end(snapshot);
+    if (rc < 0)
+        return rc == ERR_NOT_FOUND ? 0 : rc;
+    for (; !rc && height <= head.height; height++) {
+        struct block *block;
+        rc = blockstore_block_at(store, height, &block, err);
+        if (rc < 0)
+            break;
+        recent_add(store->recent, block);
+        block_free(block);
+    }
+    return rc;
+}
+
 static int open_log(struct blockstore *store, struct err *err)
 {
     struct lmdb_head head = {0};
@@ -275,7 +298,7 @@ static int open_log(struct blockstore *store, struct err *err)
                                        .first_segment = store->options.first_segment};
     int rc = blocklog_open(&store->log, &options, err);
     if (rc || store->options.read_only)
-        return rc;
+        return rc ? rc : load_recent(store, err);
     bool found;
     rc = check_newest(store, &head, &found, err);
     if (rc < 0)
@@ -286,7 +309,8 @@ static int open_log(struct blockstore *store, struct err *err)
         if (rc < 0)
             return rc;
         note_head(store, &header);
-        return blocklog_recover(store->log, head.end, head.height + 1, replay, store, err);
+        rc = load_recent(store, err);
+        return rc < 0 ? rc : blocklog_recover(store->log, head.end, head.height + 1, replay, store, err);
     }
     return blocklog_recover(store->log, (struct blocklog_pos){0, 0}, 0, replay, store, err);
 }

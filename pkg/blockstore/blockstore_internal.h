@@ -5,22 +5,24 @@
 #include "blockstore/blocklog.h"
 #include "blockstore/blockstore.h"
 #include "blockstore/checkpoint.h"
+#include "blockstore/recent.h"
 
 #include <lmdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define BLOCKSTORE_FORMAT 2
+#define BLOCKSTORE_FORMAT 3
 
 /* The databases of the environment. Integers are little-endian in values, big-endian in keys. */
 struct lmdb_dbs {
-    MDB_dbi meta;     /* "format", "head" (struct below), "state0" and "state1" (the state hash in halves) */
-    MDB_dbi blocks;   /* height -> place in the log, hash, header */
-    MDB_dbi txs;      /* transaction id -> height u64, index u32 */
-    MDB_dbi objects;  /* key bytes -> record (state/record.h) */
-    MDB_dbi terms;    /* index term, value -> key bytes, sorted duplicates */
-    MDB_dbi claims;   /* node name -> 3 x i64 */
-    MDB_dbi undo;     /* rv of a change -> record that it replaced */
+    MDB_dbi meta;    /* "format", "head" (struct below), "indexed" (height up to which txs goes), "state0" and
+                        "state1" (the state hash in halves) */
+    MDB_dbi blocks;  /* height -> place in the log, hash, header */
+    MDB_dbi txs;     /* transaction id -> height u64, index u32; the newest ones are in `recent` */
+    MDB_dbi objects; /* key bytes -> record (state/record.h) */
+    MDB_dbi terms;   /* index term, value -> key bytes, sorted duplicates */
+    MDB_dbi claims;  /* node name -> 3 x i64 */
+    MDB_dbi undo;    /* rv of a change -> record that it replaced */
     MDB_dbi segments; /* log segment -> height of its first block */
 };
 
@@ -32,6 +34,7 @@ struct blockstore {
     MDB_env *env;
     struct lmdb_dbs dbs;
     struct blocklog *log;
+    struct recent *recent; /* transactions that `txs` does not have yet */
 
     /* Readers: transactions that wait for their next use. */
     pthread_mutex_t pool_lock;
@@ -90,6 +93,7 @@ void lmdb_close(struct blockstore *store);
 MDB_val lmdb_val(const void *data, size_t len);
 /* Reads the head within a transaction; ERR_NOT_FOUND (err not filled) before the genesis. */
 int lmdb_head_get(struct blockstore *store, MDB_txn *txn, struct lmdb_head *out, struct err *err);
+uint64_t lmdb_indexed_get(struct blockstore *store, MDB_txn *txn);
 int lmdb_block_get(struct blockstore *store, MDB_txn *txn, uint64_t height, struct lmdb_block *out,
                    struct err *err);
 

@@ -3,6 +3,7 @@
 #include "blockstore/bytes.h"
 
 #include "base/hex.h"
+#include "base/mem.h"
 
 #include <dirent.h>
 #include <string.h>
@@ -137,6 +138,9 @@ int blockstore_height_of_hash(struct blockstore *store, const uint8_t hash[HASH_
 int blockstore_height_of_tx(struct blockstore *store, const uint8_t id[TX_ID_SIZE], uint64_t *height,
                             uint32_t *index, struct err *err)
 {
+    /* In this order: what is not here any more is in what LMDB shows from now on. */
+    if (recent_find(store->recent, id, height, index))
+        return 0;
     uint8_t value[12];
     int rc = lookup(store, store->dbs.txs, id, TX_ID_SIZE, value, 12, err);
     if (!rc) {
@@ -228,7 +232,7 @@ int blockstore_stats(struct blockstore *store, struct blockstore_stats *out, str
     out->state_bytes = pages * stat.ms_psize;
     if (!rc)
         rc = mdb_stat(snapshot->txn, store->dbs.txs, &stat);
-    out->transactions = stat.ms_entries;
+    out->transactions = stat.ms_entries + recent_count(store->recent);
     uint8_t segment_be[8];
     bytes_put64_be(segment_be, blocklog_oldest(store->log));
     MDB_val key = lmdb_val(segment_be, 8), value;
@@ -262,6 +266,21 @@ static int find_in(MDB_txn *txn, MDB_dbi dbi, const uint8_t *prefix, size_t digi
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
+/* The same among the transactions that are not in LMDB's index yet. */
+static void find_recent(struct blockstore *store, const uint8_t *prefix, size_t digits,
+                        uint8_t out[HASH_SIZE], int *matches)
+{
+    size_t count;
+    mem_auto struct recent_entry *entries = recent_sorted(store->recent, &count);
+    for (size_t i = 0; i < count && *matches < 2; i++) {
+        bool is_new = !*matches || memcmp(out, entries[i].id, HASH_SIZE) != 0; /* not found in LMDB already */
+        if (is_new && begins_with(entries[i].id, prefix, digits)) {
+            memcpy(out, entries[i].id, HASH_SIZE);
+            ++*matches;
+        }
+    }
+}
+
 int blockstore_find_id(struct blockstore *store, const char *text, uint8_t out[HASH_SIZE], bool *is_block,
                        struct err *err)
 {
@@ -277,6 +296,8 @@ int blockstore_find_id(struct blockstore *store, const char *text, uint8_t out[H
     int matches = 0;
     uint64_t height;
     int rc = find_in(snapshot->txn, store->dbs.txs, prefix, digits, out, &matches);
+    if (!rc)
+        find_recent(store, prefix, digits, out, &matches);
     int txs = matches;
     if (!rc)
         rc = find_block(store, snapshot->txn, prefix, digits, &height, out, &matches);

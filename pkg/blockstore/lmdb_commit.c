@@ -20,16 +20,6 @@ static int put_block(struct blockstore *store, MDB_txn *txn, const struct block 
     block_header_encode(place + 8 + HASH_SIZE, &block->header);
     MDB_val key = lmdb_val(height_be, 8), value = lmdb_val(place, sizeof(place));
     int rc = mdb_put(txn, store->dbs.blocks, &key, &value, MDB_APPEND);
-    if (rc)
-        return rc;
-    for (uint32_t i = 0; !rc && i < block->header.tx_count; i++) {
-        uint8_t where[12];
-        bytes_put64(where, block->header.height);
-        bytes_put32(where + 8, i);
-        key = lmdb_val(block->txs[i]->id, TX_ID_SIZE);
-        value = lmdb_val(where, sizeof(where));
-        rc = mdb_put(txn, store->dbs.txs, &key, &value, 0);
-    }
     if (rc || pos.offset != BLOCKLOG_HEADER_SIZE)
         return rc;
     uint8_t segment_be[8];
@@ -136,6 +126,30 @@ static int put_head(struct blockstore *store, MDB_txn *txn, uint64_t height, str
     return rc;
 }
 
+/* Indexes the newest transactions together, up to and with this block's, when there are enough of them or
+ * before their blocks may be pruned. */
+static int index_recent(struct blockstore *store, MDB_txn *txn, const struct block_header *header,
+                        bool *indexed)
+{
+    *indexed = recent_is_due(store->recent, header->time_us - (int64_t)store->options.retention_us);
+    if (!*indexed)
+        return 0;
+    size_t count;
+    mem_auto struct recent_entry *entries = recent_sorted(store->recent, &count);
+    int rc = 0;
+    for (size_t i = 0; !rc && i < count; i++) {
+        uint8_t where[12];
+        bytes_put64(where, entries[i].height);
+        bytes_put32(where + 8, entries[i].index);
+        MDB_val key = lmdb_val(entries[i].id, TX_ID_SIZE), value = lmdb_val(where, sizeof(where));
+        rc = mdb_put(txn, store->dbs.txs, &key, &value, 0);
+    }
+    uint8_t height[8];
+    bytes_put64(height, header->height);
+    MDB_val key = lmdb_val("indexed", 7), value = lmdb_val(height, sizeof(height));
+    return rc ? rc : mdb_put(txn, store->dbs.meta, &key, &value, 0);
+}
+
 /* Drops undo records of changes that are no history any more: a few per block, so that no block pays for
  * many. */
 static int trim_undo(struct blockstore *store, MDB_txn *txn, int64_t time_us)
@@ -154,16 +168,13 @@ static int trim_undo(struct blockstore *store, MDB_txn *txn, int64_t time_us)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-int lmdb_commit(struct blockstore *store, const struct block *block, struct blocklog_pos pos,
-                struct blocklog_pos end, const struct state_update *update, struct err *err)
+/* Everything of a block, within the transaction. */
+static int put_all(struct blockstore *store, MDB_txn *txn, const struct block *block, struct blocklog_pos pos,
+                   struct blocklog_pos end, const struct state_update *update, bool *indexed)
 {
-    MDB_txn *txn;
-    int rc = mdb_txn_begin(store->env, NULL, 0, &txn);
-    if (rc)
-        return lmdb_error(err, rc, "write to the state store");
     buf_auto struct buf record = BUF_INIT;
     int64_t time_us = block->header.time_us;
-    rc = put_block(store, txn, block, pos);
+    int rc = put_block(store, txn, block, pos);
     for (size_t i = 0; !rc && i < update->change_count; i++) {
         rc = keep_undo(store, txn, &update->changes[i], time_us);
         if (!rc)
@@ -172,13 +183,32 @@ int lmdb_commit(struct blockstore *store, const struct block *block, struct bloc
     for (size_t i = 0; !rc && i < update->total_count; i++)
         rc = put_total(store, txn, &update->totals[i]);
     if (!rc)
-        rc = trim_undo(store, txn, time_us);
+        rc = index_recent(store, txn, &block->header, indexed);
     if (!rc)
-        rc = put_head(store, txn, block->header.height, end, update->hash);
-    if (rc) {
+        rc = trim_undo(store, txn, time_us);
+    return rc ? rc : put_head(store, txn, block->header.height, end, update->hash);
+}
+
+int lmdb_commit(struct blockstore *store, const struct block *block, struct blocklog_pos pos,
+                struct blocklog_pos end, const struct state_update *update, struct err *err)
+{
+    MDB_txn *txn;
+    bool indexed = false;
+    int rc = mdb_txn_begin(store->env, NULL, 0, &txn);
+    if (rc)
+        return lmdb_error(err, rc, "write to the state store");
+    /* Before the commit, so that whoever sees the block finds its transactions. */
+    recent_add(store->recent, block);
+    rc = put_all(store, txn, block, pos, end, update, &indexed);
+    if (rc)
         mdb_txn_abort(txn);
+    else
+        rc = mdb_txn_commit(txn);
+    if (rc) {
+        recent_drop(store->recent, block->header.height);
         return lmdb_error(err, rc, "write to the state store");
     }
-    rc = mdb_txn_commit(txn);
-    return rc ? lmdb_error(err, rc, "write to the state store") : 0;
+    if (indexed)
+        recent_forget(store->recent, block->header.height);
+    return 0;
 }

@@ -194,6 +194,12 @@ int lmdb_head_get(struct blockstore *store, MDB_txn *txn, struct lmdb_head *out,
     return 0;
 }
 
+uint64_t lmdb_indexed_get(struct blockstore *store, MDB_txn *txn)
+{
+    MDB_val key = lmdb_val("indexed", 7), value;
+    return mdb_get(txn, store->dbs.meta, &key, &value) || value.mv_size != 8 ? 0 : bytes_get64(value.mv_data);
+}
+
 int lmdb_block_get(struct blockstore *store, MDB_txn *txn, uint64_t height, struct lmdb_block *out,
                    struct err *err)
 {

@@ -131,6 +131,10 @@ static int snapshot_claimed(struct state_snapshot *snapshot, const char *node, s
 
 static bool snapshot_has_tx(struct state_snapshot *snapshot, const uint8_t tx_id[TX_ID_SIZE])
 {
+    uint64_t height;
+    uint32_t index;
+    if (recent_find(snapshot->store->recent, tx_id, &height, &index))
+        return true;
     MDB_val key = lmdb_val(tx_id, TX_ID_SIZE), value;
     return mdb_get(snapshot->txn, snapshot->store->dbs.txs, &key, &value) == 0;
 }

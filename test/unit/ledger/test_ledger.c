@@ -4,6 +4,8 @@
 #include "ledger_fixture.h"
 
 #include "base/log.h"
+#include "blockstore/blockstore.h"
+#include "blockstore/recent.h"
 
 #include <pthread.h>
 #include <sys/stat.h>
@@ -265,6 +267,38 @@ static void test_batches(void **state)
     assert_true(tally.last_height - tally.first_height < COUNT / 4);
 }
 
+/* More than are kept in memory before they are indexed: each is found, also after opening again. */
+static void test_every_id_is_found(void **state)
+{
+    struct bench *b = *state;
+    struct tally tally = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0, 0};
+    enum { COUNT = 2 * RECENT_MAX + 500 };
+    uint8_t(*ids)[TX_ID_SIZE] = mem_calloc(COUNT, TX_ID_SIZE);
+    for (int i = 0; i < COUNT; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "n%d", i);
+        struct tx *tx = fixture_tx(b->ledger, "configmaps", name, "1");
+        memcpy(ids[i], tx->id, TX_ID_SIZE);
+        ledger_submit(b->ledger, tx, count_answer, &tally);
+    }
+    pthread_mutex_lock(&tally.lock);
+    while (tally.answered < COUNT)
+        pthread_cond_wait(&tally.cond, &tally.lock);
+    pthread_mutex_unlock(&tally.lock);
+    assert_int_equal(tally.included, COUNT);
+    for (int round = 0; round < 2; round++) {
+        uint64_t height;
+        uint32_t index;
+        struct err err;
+        for (int i = 0; i < COUNT; i++)
+            assert_int_equal(blockstore_height_of_tx(ledger_store(b->ledger), ids[i], &height, &index, &err),
+                             0);
+        ledger_close(b->ledger);
+        bench_open(b);
+    }
+    free(ids);
+}
+
 struct worker {
     struct ledger *ledger;
     int number, failures;
@@ -340,6 +374,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_lists, setup, teardown),
     cmocka_unit_test_setup_teardown(test_history_is_what_subscribers_saw, setup, teardown),
     cmocka_unit_test_setup_teardown(test_batches, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_every_id_is_found, setup, teardown),
     cmocka_unit_test_setup_teardown(test_many_threads, setup, teardown),
     cmocka_unit_test_setup_teardown(test_second_open_is_refused, setup, teardown),
     cmocka_unit_test_setup_teardown(test_lost_key, setup, teardown),
