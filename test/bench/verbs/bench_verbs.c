@@ -1,6 +1,6 @@
 /*
- * What the verbs cost without HTTP: creates of a ConfigMap of 1 KiB, gets, lists. Prints the CPU time of the
- * calling thread (the verb path alone) beside the time that passed.
+ * What the verbs cost without HTTP: creates of a ConfigMap of 1 KiB, gets, lists, watches. Prints the CPU
+ * time of the calling thread (the verb path alone) beside the time that passed.
  *
  *     bench_verbs [COUNT]
  */
@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 
+#include <malloc.h>
 #include <time.h>
 
 static int64_t thread_cpu_us(void)
@@ -128,6 +129,37 @@ static void bench_list(struct api_fixture *f, const char *selector, const char *
     api_response_free(response);
 }
 
+#define WATCHES 1000
+
+/* One event to many watches, read one after the other as the HTTP threads do. */
+static void bench_watch(struct api_fixture *f)
+{
+    static struct api_watch *watches[WATCHES];
+    size_t before = mallinfo2().uordblks;
+    for (int i = 0; i < WATCHES; i++) {
+        f->extra.resource_version = "0";
+        f->extra.send_initial_events_set = true;
+        struct api_response *response = api_ask(f, API_WATCH, "configmaps", "default", "", NULL);
+        watches[i] = response->watch;
+        response->watch = NULL;
+        api_response_free(response);
+        struct api_watch_event event;
+        if (api_watch_next(watches[i], &event))
+            printf("a watch began with an event\n");
+    }
+    printf("%-28s %8zu bytes\n", "memory of a watch", (mallinfo2().uordblks - before) / WATCHES);
+    bench_create(f, 1, 1, 900000);
+    struct timing t = begin();
+    int got = 0;
+    for (int i = 0; i < WATCHES; i++) {
+        struct api_watch_event event;
+        got += api_watch_next(watches[i], &event);
+    }
+    report("event to each of the watches", t, got);
+    for (int i = 0; i < WATCHES; i++)
+        api_watch_close(watches[i]);
+}
+
 int main(int argc, char **argv)
 {
     int count = argc > 1 ? atoi(argv[1]) : 2000;
@@ -138,6 +170,7 @@ int main(int argc, char **argv)
     bench_get(&f, count);
     bench_list(&f, NULL, "list, per item");
     bench_list(&f, "app!=x", "list by selector, per item");
+    bench_watch(&f);
     api_fixture_close(&f);
     return 0;
 }
