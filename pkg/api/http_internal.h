@@ -77,6 +77,7 @@ struct http_request {
     struct buf body;
     size_t body_seen; /* also what was not kept */
     char content_type[128];
+    char *selector; /* made for a watch of one object */
     struct err err; /* set: the request fails, whatever its body */
     int status;     /* of the answer, for the metrics */
     bool counted;   /* in http->active */

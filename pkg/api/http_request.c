@@ -376,6 +376,7 @@ void http_completed(void *cls, struct MHD_Connection *mhd, void **request_cls,
     api_identity_free(&request->own);
     route_free(&request->route);
     buf_free(&request->body);
+    free(request->selector);
     free(request);
     *request_cls = NULL;
 }

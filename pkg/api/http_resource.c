@@ -211,6 +211,16 @@ static const char *content_type(struct http_request *request, char *out, size_t 
     return out;
 }
 
+/* A watch of one object by its path is one of the collection with a selector for the name. */
+static const char *name_selector(struct http_request *request)
+{
+    const char *more = request->query.field_selector;
+    free(request->selector);
+    request->selector =
+        mem_printf("metadata.name=%s%s%s", request->route.name, more ? "," : "", more ? more : "");
+    return request->selector;
+}
+
 enum MHD_Result http_resource_run(struct http_request *request)
 {
     if (http_pod_handles(request))
@@ -229,6 +239,8 @@ enum MHD_Result http_resource_run(struct http_request *request)
         .user_agent = http_header(request, "User-Agent"),
     };
     query_apply(&request->query, &request->api);
+    if (request->verb == API_WATCH && *route->name)
+        request->api.field_selector = name_selector(request);
     return call(request);
 }
 

@@ -331,6 +331,25 @@ static void test_a_watch_sees_changes(void **state)
     http_disconnect(&protobuf);
 }
 
+static void test_a_watch_of_one_object(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {CONFIGMAPS "/only?watch=true",
+                                        "/api/v1/watch/namespaces/default/configmaps/only"};
+    create_configmap("other");
+    create_configmap("only");
+    for (size_t i = 0; i < 2; i++) {
+        struct http_client c;
+        mem_auto char *text = mem_printf("GET %s HTTP/1.1\r\nHost: a\r\n\r\n", paths[i]);
+        http_connect(&c, &f, f.admin);
+        assert_true(http_send_text(&c, text));
+        assert_true(http_receive_head(&c));
+        watch_until(&c, "\"name\":\"only\"");
+        assert_null(strstr(c.body.data, "\"name\":\"other\""));
+        http_disconnect(&c);
+    }
+}
+
 static void test_a_watch_ends_in_time(void **state)
 {
     (void)state;
@@ -483,6 +502,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_representations),
         cmocka_unit_test(test_a_long_list_is_streamed),
         cmocka_unit_test(test_a_watch_sees_changes),
+        cmocka_unit_test(test_a_watch_of_one_object),
         cmocka_unit_test(test_a_watch_ends_in_time),
         cmocka_unit_test(test_a_client_that_hangs_up_frees_its_watch),
         cmocka_unit_test(test_large_bodies),
