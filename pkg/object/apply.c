@@ -8,7 +8,6 @@
 #include "base/mem.h"
 #include "codec/json.h"
 #include "object/apply_managers.h"
-#include "object/arrange.h"
 #include "object/decode.h"
 #include "object/field_walk.h"
 #include "object/quote.h"
@@ -386,6 +385,18 @@ static void sync_last_applied(struct application *a)
     json_object_set_new(json_object_get(a->result, "metadata"), "annotations", changed);
 }
 
+/* The object as the decoder would have it: with its empty structs, in order, sharing nothing with others. */
+static int finish(struct application *a, json_t **out, struct err *err)
+{
+    sync_last_applied(a);
+    json_t *copy = json_deep_copy(a->result);
+    int rc = decode_json(a->kind->message, copy, out, NULL, err);
+    json_decref(copy);
+    if (!rc)
+        managed_write(&a->managed, *out);
+    return rc;
+}
+
 int apply_server_side(const struct schema_kind *kind, const json_t *live, const json_t *config,
                       const struct apply_manager *manager, bool force, json_t **out, json_t **causes,
                       struct err *err)
@@ -406,12 +417,8 @@ int apply_server_side(const struct schema_kind *kind, const json_t *live, const 
     managed_read(&a.managed, &arena, array);
     adopt(&a);
     rc = merge(&a, force, causes, err);
-    if (!rc) {
-        sync_last_applied(&a);
-        *out = json_deep_copy(a.result); /* shares nothing with live or config */
-        managed_write(&a.managed, *out);
-        arrange_members(kind->message, *out);
-    }
+    if (!rc)
+        rc = finish(&a, out, err);
     json_decref(a.result);
     managed_free(&a.managed);
     return rc;

@@ -34,7 +34,7 @@ struct parts {
 };
 
 #define NANO (-9)
-#define EXPONENT_LIMIT 100000
+#define EXPONENT_LIMIT 99000            /* far beyond what saturates */
 #define MANTISSA_LIMIT ((u128)1 << 123) /* times ten and plus nine still fits */
 
 static const struct suffix {
@@ -99,7 +99,7 @@ static bool exponent_parse(const char *suffix, int *exponent)
     for (; *p; p++) {
         if (!is_digit(*p))
             return false;
-        if (value < EXPONENT_LIMIT)
+        if (value <= EXPONENT_LIMIT)
             value = value * 10 + (*p - '0');
     }
     *exponent = negative ? -value : value;
@@ -208,6 +208,10 @@ static bool quantity_parse(struct quantity *q, struct parts *parts, const char *
         scale_binary(q, exponent);
     } else {
         q->exponent += exponent;
+        if (q->exponent > EXPONENT_LIMIT) {
+            q->exponent = EXPONENT_LIMIT;
+            q->mantissa = q->mantissa != 0;
+        }
         round_to_nano(q);
     }
     return true;
@@ -256,18 +260,39 @@ static void print_magnitude(char *out, size_t size, bool negative, u128 value, c
     snprintf(out, size, "%s%s%s", negative ? "-" : "", p, suffix);
 }
 
+/*
+ * Brings the exponent to a multiple of three with as few digits as there can be. What has no room for more
+ * digits is rounded up instead.
+ */
+static void normalize(struct quantity *q)
+{
+    while (q->mantissa % 10 == 0) {
+        q->mantissa /= 10;
+        q->exponent++;
+    }
+    int digits = (q->exponent % 3 + 3) % 3;
+    bool room = q->mantissa <= (u128)-1 / power_of_ten(digits);
+    while (q->exponent % 3) {
+        q->mantissa = room ? q->mantissa * 10 : divide_up(q->mantissa, 10);
+        q->exponent += room ? -1 : 1;
+    }
+    while (q->mantissa % 1000 == 0) {
+        q->mantissa /= 1000;
+        q->exponent += 3;
+    }
+    /* The suffixes end at 10^18; what is beyond them whatever the digits is shown with an exponent. */
+    struct quantity lower = *q;
+    while (lower.exponent > 18 && lower.mantissa < MANTISSA_LIMIT / 100) {
+        lower.mantissa *= 1000;
+        lower.exponent -= 3;
+    }
+    if (q->format != DECIMAL_EXPONENT && lower.exponent <= 18)
+        *q = lower;
+}
+
 static void print_decimal(char *out, size_t size, struct quantity q)
 {
-    while (q.mantissa % 10 == 0) {
-        q.mantissa /= 10;
-        q.exponent++;
-    }
-    /* Suffixes stand at every third power only, and end at 10^18. */
-    while (q.exponent % 3 ||
-           (q.format != DECIMAL_EXPONENT && q.exponent > 18 && q.mantissa < MANTISSA_LIMIT)) {
-        q.mantissa *= 10;
-        q.exponent--;
-    }
+    normalize(&q);
     char exponent[16] = "";
     const char *suffix = exponent;
     if (q.format == DECIMAL_EXPONENT || q.exponent > 18) {

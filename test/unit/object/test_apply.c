@@ -348,6 +348,19 @@ static void test_apply_creates_and_owns_what_was_sent(void **state)
     json_decref(object);
 }
 
+/* What apply leaves must be what a later write of the same finds: nobody comes to own empty structs by it. */
+static void test_apply_result_is_complete(void **state)
+{
+    (void)state;
+    json_t *applied = apply_ok("Deployment", NULL, deployment, "me", false, NOW);
+    defaults_apply(kind_named("Deployment"), applied);
+    json_t *again = NULL;
+    assert_int_equal(decode_json(kind_named("Deployment")->message, applied, &again, NULL, NULL), 0);
+    assert_true(json_equal(applied, again));
+    json_decref(applied);
+    json_decref(again);
+}
+
 static void test_apply_removes_what_it_no_longer_has(void **state)
 {
     (void)state;
@@ -578,6 +591,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_track_managed_fields_of_the_client),
     cmocka_unit_test(test_track_caps_the_managers),
     cmocka_unit_test(test_apply_creates_and_owns_what_was_sent),
+    cmocka_unit_test(test_apply_result_is_complete),
     cmocka_unit_test(test_apply_removes_what_it_no_longer_has),
     cmocka_unit_test(test_apply_of_the_same_keeps_the_time),
     cmocka_unit_test(test_apply_conflicts),

@@ -90,6 +90,8 @@ static void test_quantity_canonical(void **state)
         {"1Pi", "1Pi"},
         {"1024Ti", "1Pi"},
         {"1000Mi", "1000Mi"},
+        {"1000E", "1000E"},
+        {"1009222392223929223922233800021922239292233802", "1009222392223929223922233800021922240G"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char out[64];
