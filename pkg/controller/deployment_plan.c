@@ -128,7 +128,7 @@ static void annotate_new(const json_t *deployment, struct deployment_plan *plan)
     }
     const char *revision = kube_annotation(set->rs, ANNOTATION_REVISION);
     const char *known = kube_annotation(deployment, ANNOTATION_REVISION);
-    if (!known || strcmp(known, revision))
+    if (!known || strcmp(known, revision) != 0)
         plan->revision = revision;
 }
 
@@ -168,13 +168,13 @@ static int compare_revision(const void *x, const void *y)
 static void clean_history(const json_t *deployment, struct deployment_plan *plan)
 {
     int64_t limit = json_int_or(INT32_MAX, deployment, "spec", "revisionHistoryLimit");
-    mem_auto json_t **old = mem_calloc(plan->count, sizeof(*old));
+    mem_auto json_t **old = mem_calloc(plan->count, sizeof(json_t *));
     size_t n = 0;
     for (size_t i = 0; i < plan->count; i++) {
         if ((int)i != plan->new_index && !kube_deleting(plan->sets[i].rs))
             old[n++] = plan->sets[i].rs;
     }
-    qsort(old, n, sizeof(*old), compare_revision);
+    qsort(old, n, sizeof(json_t *), compare_revision);
     for (size_t i = 0; (int64_t)i < (int64_t)n - limit; i++) {
         bool busy = json_int_or(0, old[i], "status", "replicas") || set_replicas(old[i]) ||
                     json_int_or(0, old[i], "metadata", "generation") >

@@ -223,7 +223,7 @@ static void scale_proportionally(const json_t *deployment, struct deployment_pla
     int64_t desired = deployment_replicas(deployment);
     int64_t allowed = desired > 0 ? desired + deployment_max_surge(deployment) : 0;
     int64_t to_add = allowed - total_replicas(plan);
-    mem_auto struct deployment_set **sets = mem_calloc(plan->count, sizeof(*sets));
+    mem_auto struct deployment_set **sets = mem_calloc(plan->count, sizeof(struct deployment_set *));
     mem_auto int64_t *sizes = mem_calloc(plan->count, sizeof(*sizes));
     size_t n = sets_by_size(plan, to_add > 0, sets);
     int64_t added = 0;

@@ -137,10 +137,10 @@ static size_t sort_addresses(json_t *subset, const char *name, size_t room)
     size_t n = json_array_size(addresses);
     if (n == 0)
         return 0;
-    mem_auto json_t **sorted = mem_calloc(n, sizeof(*sorted));
+    mem_auto json_t **sorted = mem_calloc(n, sizeof(json_t *));
     for (size_t i = 0; i < n; i++)
         sorted[i] = json_array_get(addresses, i);
-    qsort(sorted, n, sizeof(*sorted), compare_address);
+    qsort(sorted, n, sizeof(json_t *), compare_address);
     json_t *out = json_array();
     for (size_t i = 0; i < n && i < room; i++)
         json_array_append(out, sorted[i]);

@@ -219,7 +219,7 @@ static int remove_finalizer(struct garbage_controller *c, const struct client_re
     json_t *finalizer;
     json_array_foreach(json_at(object, "metadata", "finalizers"), i, finalizer)
     {
-        if (strcmp(json_or_empty_(finalizer), name))
+        if (strcmp(json_or_empty_(finalizer), name) != 0)
             json_array_append(finalizers, finalizer);
     }
     json_t *patch = json_pack("{s{ss ss* so}}", "metadata", "uid", kube_uid(object), "resourceVersion",

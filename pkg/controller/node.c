@@ -41,10 +41,9 @@ static void node_stop(struct controller *self)
 static void node_event(struct controller *self, const struct watched *kind, enum client_event event,
                        const json_t *object)
 {
-    if (kind->id == KIND_NODE)
-        controller_add(self, kube_name(object));
-    else if (kind->id == KIND_LEASE && event != CLIENT_DELETED &&
-             !strcmp(kube_namespace(object), LEASE_NAMESPACE))
+    bool lease =
+        kind->id == KIND_LEASE && event != CLIENT_DELETED && !strcmp(kube_namespace(object), LEASE_NAMESPACE);
+    if (kind->id == KIND_NODE || lease)
         controller_add(self, kube_name(object));
 }
 

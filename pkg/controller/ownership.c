@@ -80,7 +80,7 @@ json_t *ownership_release_patch(const json_t *object, const char *owner_uid)
     json_t *ref;
     json_array_foreach(json_at(object, "metadata", "ownerReferences"), i, ref)
     {
-        if (strcmp(json_str_or_empty(ref, "uid"), owner_uid))
+        if (strcmp(json_str_or_empty(ref, "uid"), owner_uid) != 0)
             json_array_append(references, ref);
     }
     if (json_array_size(references) == 0) {

@@ -136,7 +136,7 @@ static int sync_ended(struct controller *self, struct err *err)
     int rc = client_list(self->client, &kube_pods, NULL, NULL, NULL, &pods, err);
     if (rc)
         return rc;
-    mem_auto json_t **ended = mem_calloc(json_array_size(pods), sizeof(*ended));
+    mem_auto json_t **ended = mem_calloc(json_array_size(pods), sizeof(json_t *));
     size_t n = 0, i;
     json_t *pod;
     json_array_foreach(pods, i, pod)
@@ -144,7 +144,7 @@ static int sync_ended(struct controller *self, struct err *err)
         if (kube_pod_terminal(pod))
             ended[n++] = pod;
     }
-    qsort(ended, n, sizeof(*ended), compare_created);
+    qsort(ended, n, sizeof(json_t *), compare_created);
     for (i = 0; !rc && i + ENDED_MAX < n; i++)
         rc = delete_pod(self, ended[i], err);
     return rc;

@@ -179,7 +179,7 @@ static bool has_labels(const json_t *object, const json_t *labels)
     json_object_foreach((json_t *)labels, name, value)
     {
         const char *have = kube_label(object, name);
-        if (!have || strcmp(have, json_string_value(value)))
+        if (!have || strcmp(have, json_string_value(value)) != 0)
             return false;
     }
     return true;

@@ -77,7 +77,7 @@ static void heap_push(struct workqueue *q, struct node *n)
 {
     if (q->heap_count == q->heap_cap) {
         q->heap_cap = q->heap_cap ? q->heap_cap * 2 : 64;
-        q->heap = mem_reallocarray(q->heap, q->heap_cap, sizeof(*q->heap));
+        q->heap = mem_reallocarray(q->heap, q->heap_cap, sizeof(struct node *));
     }
     heap_up(q, q->heap_count++, n);
 }
@@ -115,7 +115,7 @@ static uint64_t key_hash(int owner, const char *key)
 static void table_grow(struct workqueue *q)
 {
     size_t count = q->bucket_count * 2;
-    struct node **buckets = mem_calloc(count, sizeof(*buckets));
+    struct node **buckets = mem_calloc(count, sizeof(struct node *));
     for (size_t i = 0; i < q->bucket_count; i++) {
         for (struct node *n = q->buckets[i], *next; n; n = next) {
             next = n->chain;
@@ -155,7 +155,7 @@ void workqueue_add(struct workqueue *q, int owner, const char *key, int64_t due_
 {
     uint64_t hash = key_hash(owner, key);
     struct node *n = q->buckets[hash & (q->bucket_count - 1)];
-    while (n && (n->hash != hash || n->item.owner != owner || strcmp(n->item.key, key)))
+    while (n && (n->hash != hash || n->item.owner != owner || strcmp(n->item.key, key) != 0))
         n = n->chain;
     if (!n) {
         node_schedule(q, node_new(q, owner, key, hash), due_us);

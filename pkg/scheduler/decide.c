@@ -144,12 +144,12 @@ static int compare_texts(const void *x, const void *y)
 static void append_histogram(struct buf *out, const json_t *histogram, size_t nodes)
 {
     size_t n = 0;
-    mem_auto char **lines = mem_calloc(json_object_size(histogram), sizeof(*lines));
+    mem_auto char **lines = mem_calloc(json_object_size(histogram), sizeof(char *));
     const char *text;
     json_t *value;
     json_object_foreach((json_t *)histogram, text, value) lines[n++] =
         mem_printf("%lld %s", (long long)json_integer_value(value), text);
-    qsort(lines, n, sizeof(*lines), compare_texts);
+    qsort(lines, n, sizeof(char *), compare_texts);
     buf_printf(out, "0/%zu nodes are available: ", nodes);
     for (size_t i = 0; i < n; i++) {
         buf_printf(out, "%s%s", i ? ", " : "", lines[i]);
@@ -177,7 +177,7 @@ void sched_decide(struct sched_decision *out, const struct sched_model *model, c
     struct refusals refusals = {json_object(), json_object()};
     struct sched_pod *facts = sched_pod_new(pod);
     struct sched_topology *topology = sched_topology_new(model, pod);
-    mem_auto const struct sched_node **fitting = mem_calloc(model->node_count, sizeof(*fitting));
+    mem_auto const struct sched_node **fitting = mem_calloc(model->node_count, sizeof(struct sched_node *));
     size_t n = 0;
     for (size_t i = 0; i < model->node_count; i++) {
         if (node_fits(&refusals, model->nodes[i], pod, facts, topology))

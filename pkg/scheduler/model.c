@@ -12,7 +12,7 @@
 void sched_model_init(struct sched_model *m)
 {
     *m = (struct sched_model){.bucket_count = 64};
-    m->buckets = mem_calloc(m->bucket_count, sizeof(*m->buckets));
+    m->buckets = mem_calloc(m->bucket_count, sizeof(struct sched_pod *));
 }
 
 static void node_free(struct sched_node *n)
@@ -165,9 +165,9 @@ bool sched_model_set_node(struct sched_model *m, const json_t *node)
     }
     if (m->node_count == m->node_cap) {
         m->node_cap = m->node_cap ? m->node_cap * 2 : 8;
-        m->nodes = mem_reallocarray(m->nodes, m->node_cap, sizeof(*m->nodes));
+        m->nodes = mem_reallocarray(m->nodes, m->node_cap, sizeof(struct sched_node *));
     }
-    memmove(m->nodes + at + 1, m->nodes + at, (m->node_count - at) * sizeof(*m->nodes));
+    memmove(m->nodes + at + 1, m->nodes + at, (m->node_count - at) * sizeof(struct sched_node *));
     m->node_count++;
     struct sched_node *n = m->nodes[at] = mem_zalloc(sizeof(*n));
     n->name = mem_strdup(kube_name(node));
@@ -185,7 +185,7 @@ void sched_model_remove_node(struct sched_model *m, const char *name)
         return;
     node_free(m->nodes[at]);
     m->node_count--;
-    memmove(m->nodes + at, m->nodes + at + 1, (m->node_count - at) * sizeof(*m->nodes));
+    memmove(m->nodes + at, m->nodes + at + 1, (m->node_count - at) * sizeof(struct sched_node *));
 }
 
 void sched_model_each_pod(const struct sched_model *m, bool (*fn)(void *arg, const struct sched_pod *pod),
@@ -276,7 +276,7 @@ static void grow(struct sched_model *m)
     struct sched_pod **old = m->buckets;
     size_t count = m->bucket_count;
     m->bucket_count *= 2;
-    m->buckets = mem_calloc(m->bucket_count, sizeof(*m->buckets));
+    m->buckets = mem_calloc(m->bucket_count, sizeof(struct sched_pod *));
     for (size_t i = 0; i < count; i++) {
         for (struct sched_pod *p = old[i], *next; p; p = next) {
             next = p->chain;

@@ -57,7 +57,7 @@ void queue_set(struct queue *q, const json_t *pod, int64_t now_us)
     }
     if (q->count == q->cap) {
         q->cap = q->cap ? q->cap * 2 : 16;
-        q->pods = mem_reallocarray(q->pods, q->cap, sizeof(*q->pods));
+        q->pods = mem_reallocarray(q->pods, q->cap, sizeof(struct queue_pod *));
     }
     struct queue_pod *p = q->pods[q->count++] = mem_zalloc(sizeof(*p));
     p->key = mem_strdup(key);
