@@ -167,6 +167,8 @@ static void detach(struct api_hub *hub, struct api_watch *watch)
 
 void api_watch_on_ready(struct api_watch *watch, void (*wake)(void *arg), void *arg)
 {
+    if (!watch->hub)
+        return;
     pthread_mutex_lock(&watch->hub->lock);
     watch->wake = wake;
     watch->wake_arg = arg;

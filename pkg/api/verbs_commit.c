@@ -17,6 +17,8 @@
 static void write_fact(struct buf *out, const char *name, const char *value)
 {
     json_auto_t *text = json_string(value);
+    if (!text)
+        return;
     buf_printf(out, "%s\"%s\":", out->len > 1 ? "," : "", name);
     object_write_value(out, text);
 }

@@ -326,6 +326,8 @@ int call_check_identity(struct api_call *call, json_t *object, bool create)
         json_object_del(metadata, "namespace");
         return 0;
     }
+    if (!*request->namespace)
+        return err_set(&call->err, ERR_BAD_REQUEST, "an empty namespace may not be set during creation");
     if (*namespace && strcmp(namespace, request->namespace) != 0)
         return err_set(
             &call->err, ERR_BAD_REQUEST,

@@ -112,19 +112,19 @@ static int dispatch(struct api_call *call)
     return verbs[call->request->verb](call);
 }
 
-/* The field manager that a write is recorded under. */
+/* The field manager that a write is recorded under: the one that is named, or the program in the user agent
+ * ("kubectl/v1.35.0 (…)"). A header may hold any bytes; what is no printable ASCII is left out. */
 static void choose_manager(struct api_call *call)
 {
     const struct api_request *request = call->request;
-    if (request->field_manager && *request->field_manager) {
-        snprintf(call->manager, sizeof(call->manager), "%.*s", VERBS_MANAGER_MAX, request->field_manager);
-        return;
-    }
-    const char *agent = request->user_agent ? request->user_agent : "";
-    int len = (int)strcspn(agent, "/");
-    snprintf(call->manager, sizeof(call->manager), "%.*s", len < VERBS_MANAGER_MAX ? len : VERBS_MANAGER_MAX,
-             agent);
-    if (!*call->manager)
+    bool named = request->field_manager && *request->field_manager;
+    const char *from = named ? request->field_manager : request->user_agent ? request->user_agent : "";
+    size_t len = 0;
+    for (; *from && (named || *from != '/') && len < VERBS_MANAGER_MAX; from++)
+        if (*from >= ' ' && *from <= '~')
+            call->manager[len++] = *from;
+    call->manager[len] = '\0';
+    if (!len)
         snprintf(call->manager, sizeof(call->manager), "unknown");
 }
 

@@ -72,6 +72,32 @@ static void test_create_checks_body(void **state)
     api_fixture_close(&f);
 }
 
+static void test_managers(void **state)
+{
+    (void)state;
+    struct api_fixture f;
+    api_fixture_open(&f);
+    static const struct {
+        const char *agent, *manager;
+    } cases[] = {{"kubectl/v1.35.0 (linux)", "kubectl"},
+                 {"\xff\xfe"
+                  "x\ty",
+                  "xy"},
+                 {"\xff/1", "unknown"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        f.extra.user_agent = cases[i].agent;
+        json_t *made = api_ok(&f, 201, API_CREATE, "configmaps", "default", "",
+                              "{\"metadata\":{\"generateName\":\"a-\"},\"data\":{\"k\":\"v\"}}");
+        assert_string_equal(
+            json_str(json_array_get(json_at(made, "metadata", "managedFields"), 0), "manager"),
+            cases[i].manager);
+        json_decref(made);
+    }
+    api_fails(&f, 400, "an empty namespace may not be set during creation", API_CREATE, "configmaps", "", "",
+              "{\"metadata\":{\"name\":\"a\"}}");
+    api_fixture_close(&f);
+}
+
 static void test_generate_name(void **state)
 {
     (void)state;
@@ -322,6 +348,7 @@ static void test_restart_writes_nothing(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_create_get),
     cmocka_unit_test(test_create_checks_body),
+    cmocka_unit_test(test_managers),
     cmocka_unit_test(test_generate_name),
     cmocka_unit_test(test_update),
     cmocka_unit_test(test_update_same_writes_nothing),
