@@ -1,6 +1,7 @@
 /* See stream.h: what to speak with the client, and the way to the runtime. */
 #include "stream/stream_internal.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 /* In the order of preference; each table ends with NULL. */
+#define HANG_UP_MS 3000
 static const char *const spdy_exec[] = {"v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io",
                                         "channel.k8s.io", NULL};
 static const char *const spdy_forward[] = {"portforward.k8s.io", NULL};
@@ -181,6 +183,20 @@ bool stream__step(struct stream__end ends[2], char *in[2], size_t got[2], const 
     return true;
 }
 
+/* A connection that is closed with unread bytes is reset, and a reset may overtake what was sent last. So
+ * the client, which ends the connection when it has seen the end of the streams, hangs up first. */
+static void await_hang_up(int client_fd)
+{
+    char bytes[4096];
+    int64_t until_us = clock_mono_us() + HANG_UP_MS * 1000;
+    for (;;) {
+        int64_t left_ms = (until_us - clock_mono_us()) / 1000;
+        struct pollfd in = {.fd = client_fd, .events = POLLIN};
+        if (left_ms <= 0 || poll(&in, 1, (int)left_ms) <= 0 || recv(client_fd, bytes, sizeof(bytes), 0) <= 0)
+            return;
+    }
+}
+
 void stream_serve(const struct stream_request *request)
 {
     struct err err;
@@ -201,4 +217,5 @@ void stream_serve(const struct stream_request *request)
     else
         stream__translate(request, fd, &rest);
     close(fd);
+    await_hang_up(request->client_fd);
 }
