@@ -120,6 +120,7 @@ struct api_http {
     pthread_mutex_t lock;
     struct http_connection *connections;
     unsigned connection_count;
+    unsigned connection_peak; /* since memory was last given back */
     struct http_stream *streams;
     unsigned stream_count;
     uint64_t stream_last_id;

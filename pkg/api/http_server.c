@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #define THREADS_MAX 16
 #define STOP_WAIT_MS 10000
 #define STOP_ANSWER_MS 500
+#define CROWD 128 /* connections whose memory is worth giving back */
 #define TLS_PRIORITIES \
     "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305"
 
@@ -33,6 +35,8 @@ static void connection_add(struct api_http *http, struct http_connection *connec
         connection->next->prev = connection;
     http->connections = connection;
     connection->surplus = ++http->connection_count > HTTP_CONNECTIONS_MAX;
+    if (http->connection_count > http->connection_peak)
+        http->connection_peak = http->connection_count;
     if (!http->sweep_us) {
         http->sweep_us = connection->accepted_us + HTTP_FIRST_REQUEST_US;
         http_poller_until(http, http->sweep_us);
@@ -50,9 +54,14 @@ static void connection_remove(struct api_http *http, struct http_connection *con
     if (connection->next)
         connection->next->prev = connection->prev;
     http->connection_count--;
+    bool crowd_left = http->connection_peak >= CROWD && http->connection_count <= http->connection_peak / 8;
+    if (crowd_left)
+        http->connection_peak = http->connection_count;
     pthread_mutex_unlock(&http->lock);
     api_identity_free(&connection->identity);
     free(connection);
+    if (crowd_left)
+        malloc_trim(0); /* some 40 KiB each, which the allocator would keep */
 }
 
 static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_context,

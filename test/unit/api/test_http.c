@@ -469,6 +469,28 @@ static void test_a_slow_client_holds_up_nobody(void **state)
         http_disconnect(&slow[i]);
 }
 
+static void test_a_half_closed_client_is_answered(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        struct http_client c;
+        mem_auto char *body = mem_printf(
+            "{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"half-%d\"}}", i);
+        mem_auto char *text =
+            mem_printf("POST " CONFIGMAPS " HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                       "Content-Length: %zu\r\n\r\n%s",
+                       strlen(body), body);
+        http_connect(&c, &f, f.admin);
+        assert_true(http_send_text(&c, text));
+        if (i % 2)
+            gnutls_bye(c.session, GNUTLS_SHUT_WR);
+        shutdown(c.fd, SHUT_WR);
+        assert_true(http_receive(&c));
+        assert_int_equal(c.status, 201);
+        http_disconnect(&c);
+    }
+}
+
 static void test_a_thousand_connections(void **state)
 {
     (void)state;
@@ -509,6 +531,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_broken_requests),
         cmocka_unit_test(test_bad_json),
         cmocka_unit_test(test_a_slow_client_holds_up_nobody),
+        cmocka_unit_test(test_a_half_closed_client_is_answered),
         cmocka_unit_test(test_a_thousand_connections),
     };
     if (argc > 1)
