@@ -12,6 +12,7 @@ wait_equal 60 "" k get pods -o name
 "$KUBECTL" create namespace "$NS-gone"
 "$KUBECTL" -n "$NS-gone" create configmap a
 "$KUBECTL" -n "$NS-gone" create deployment web --image=katena.local/nginx:1
+"$KUBECTL" -n "$NS-gone" rollout status deployment/web --timeout=60s
 "$KUBECTL" delete namespace "$NS-gone" --timeout=60s
 check_fails "not found" "$KUBECTL" get namespace "$NS-gone"
 check_equal "$("$KUBECTL" get configmaps,deployments,pods -A -o name | grep -c "$NS-gone" || true)" 0
