@@ -45,33 +45,50 @@ void hub_event_release(struct hub_event *event)
     free(event);
 }
 
-static json_t *parse_once(struct hub_event *event, json_t **value, const struct buf *text)
+static const json_t *borrow(struct hub_event *event, json_t **value, const struct buf *text)
 {
     pthread_mutex_lock(&event->lock);
-    json_t *parsed = *value ? json_incref(*value) : json_loadb(buf_str(text), text->len, 0, NULL);
-    if (!*value && !event->stale)
-        *value = json_incref(parsed);
+    if (!*value)
+        *value = json_loadb(buf_str(text), text->len, 0, NULL);
+    event->borrowers++;
+    const json_t *borrowed = *value;
     pthread_mutex_unlock(&event->lock);
-    return parsed;
+    return borrowed;
 }
 
-json_t *hub_event_value(struct hub_event *event)
+const json_t *hub_event_value(struct hub_event *event)
 {
-    return parse_once(event, &event->value, &event->text);
+    return borrow(event, &event->value, &event->text);
 }
 
-json_t *hub_event_old_value(struct hub_event *event)
+const json_t *hub_event_old_value(struct hub_event *event)
 {
-    return parse_once(event, &event->old_value, &event->old);
+    return borrow(event, &event->old_value, &event->old);
+}
+
+/* event->lock is held. */
+static void drop_values(struct hub_event *event)
+{
+    if (!event->stale || event->borrowers > 0)
+        return;
+    json_decref(event->value);
+    json_decref(event->old_value);
+    event->value = event->old_value = NULL;
+}
+
+void hub_event_return(struct hub_event *event)
+{
+    pthread_mutex_lock(&event->lock);
+    event->borrowers--;
+    drop_values(event);
+    pthread_mutex_unlock(&event->lock);
 }
 
 void hub_event_forget(struct hub_event *event)
 {
     pthread_mutex_lock(&event->lock);
-    json_decref(event->value);
-    json_decref(event->old_value);
-    event->value = event->old_value = NULL;
     event->stale = true;
+    drop_values(event);
     pthread_mutex_unlock(&event->lock);
 }
 

@@ -39,7 +39,8 @@ struct hub_event {
     struct buf old; /* as it was before, when has_old */
     uint32_t old_rv_offset;
     pthread_mutex_t lock;
-    json_t *value, *old_value; /* parsed on demand, kept while fresh */
+    json_t *value, *old_value; /* parsed on demand, kept while fresh or borrowed */
+    unsigned borrowers;
     bool stale;
 };
 
@@ -47,10 +48,12 @@ struct hub_event {
 struct hub_event *hub_event_new(struct api_server *server, const struct state_change *change, bool with_old);
 struct hub_event *hub_event_retain(struct hub_event *event);
 void hub_event_release(struct hub_event *event);
-/* The parsed object, shared and not to be changed; NULL when it is no JSON. The caller owns the reference. */
-json_t *hub_event_value(struct hub_event *event);
-json_t *hub_event_old_value(struct hub_event *event);
-/* From now on values are parsed again for each who asks. */
+/* The parsed object, shared and not to be changed; NULL when it is no JSON. It is borrowed until
+ * hub_event_return: not counted by jansson, whose counter is read without synchronization. */
+const json_t *hub_event_value(struct hub_event *event);
+const json_t *hub_event_old_value(struct hub_event *event);
+void hub_event_return(struct hub_event *event);
+/* From now on values are kept no longer than they are borrowed. */
 void hub_event_forget(struct hub_event *event);
 size_t hub_event_size(const struct hub_event *event);
 
@@ -100,6 +103,8 @@ struct api_watch {
     struct hub_event *current;
     bool current_shared; /* the event given out is current's text */
     struct buf text;     /* the event given out, otherwise */
+    bool borrowed;       /* current's value is given out */
+    json_t *value;       /* or a value of our own */
     bool ended;
 
     /* Guarded by hub->lock. */
@@ -119,8 +124,8 @@ void hub_window_trim(struct api_hub *hub, int64_t now_us);
 /* The first event after position; NULL when there is none. Borrowed. */
 struct hub_event *hub_window_after(const struct hub_channel *channel, uint64_t position);
 
-/* The value of the event that the last api_watch_next gave, for in-process readers; the caller owns it. */
-json_t *api_watch_value(struct api_watch *watch, const struct api_watch_event *event);
+/* The value of the event that the last api_watch_next gave, for in-process readers; valid until the next. */
+const json_t *api_watch_value(struct api_watch *watch, const struct api_watch_event *event);
 
 struct hub_channel *hub_channel_find(struct api_hub *hub, const char *group, const char *resource);
 void hub_attach(struct api_hub *hub, struct api_watch *watch);

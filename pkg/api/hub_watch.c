@@ -14,12 +14,23 @@
 
 /* ---- selecting ---- */
 
-/* Takes the reference. */
-static bool value_matches(const struct api_watch *watch, json_t *value)
+static bool value_matches(const struct api_watch *watch, const json_t *value)
 {
-    bool matches = value && selector_matches_labels(watch->labels, json_at(value, "metadata", "labels")) &&
-                   selector_matches_fields(watch->fields, value);
-    json_decref(value);
+    return value && selector_matches_labels(watch->labels, json_at(value, "metadata", "labels")) &&
+           selector_matches_fields(watch->fields, value);
+}
+
+static bool matches_now(const struct api_watch *watch, struct hub_event *event)
+{
+    bool matches = value_matches(watch, hub_event_value(event));
+    hub_event_return(event);
+    return matches;
+}
+
+static bool matched_before(const struct api_watch *watch, struct hub_event *event)
+{
+    bool matches = value_matches(watch, hub_event_old_value(event));
+    hub_event_return(event);
     return matches;
 }
 
@@ -60,9 +71,8 @@ static bool give_current(struct api_watch *watch, struct api_watch_event *out)
         return true;
     }
     bool gone = event->type == STATE_DELETED;
-    bool now = !gone && value_matches(watch, hub_event_value(event));
-    bool before = event->has_old ? value_matches(watch, hub_event_old_value(event))
-                                 : gone && value_matches(watch, hub_event_value(event));
+    bool now = !gone && matches_now(watch, event);
+    bool before = event->has_old ? matched_before(watch, event) : gone && matches_now(watch, event);
     if (now)
         give(watch, out, before ? "MODIFIED" : "ADDED", true);
     else if (before && gone)
@@ -242,10 +252,21 @@ static bool next_change(struct api_watch *watch, struct api_watch_event *out)
     }
 }
 
-bool api_watch_next(struct api_watch *watch, struct api_watch_event *event)
+/* What the last event lent out comes back. */
+static void end_event(struct api_watch *watch)
 {
+    if (watch->borrowed)
+        hub_event_return(watch->current);
+    watch->borrowed = false;
+    json_decref(watch->value);
+    watch->value = NULL;
     hub_event_release(watch->current);
     watch->current = NULL;
+}
+
+bool api_watch_next(struct api_watch *watch, struct api_watch_event *event)
+{
+    end_event(watch);
     if (watch->ended || !watch->hub)
         return false;
     bool given = (watch->initial && next_initial(watch, event)) || next_change(watch, event);
@@ -254,11 +275,17 @@ bool api_watch_next(struct api_watch *watch, struct api_watch_event *event)
     return given;
 }
 
-json_t *api_watch_value(struct api_watch *watch, const struct api_watch_event *event)
+const json_t *api_watch_value(struct api_watch *watch, const struct api_watch_event *event)
 {
-    if (watch->current && watch->current_shared)
-        return hub_event_value(watch->current);
-    return json_loadb(event->json, event->json_len, 0, NULL);
+    if (!watch->current || !watch->current_shared) {
+        if (!watch->value)
+            watch->value = json_loadb(event->json, event->json_len, 0, NULL);
+        return watch->value;
+    }
+    if (watch->borrowed)
+        hub_event_return(watch->current);
+    watch->borrowed = true;
+    return hub_event_value(watch->current);
 }
 
 void api_watch_close(struct api_watch *watch)
@@ -266,7 +293,7 @@ void api_watch_close(struct api_watch *watch)
     if (!watch)
         return;
     hub_watch_detach(watch);
-    hub_event_release(watch->current);
+    end_event(watch);
     while (watch->past_at < watch->past_count)
         hub_event_release(watch->past[watch->past_at++]);
     free(watch->past);

@@ -64,7 +64,7 @@ static bool dispatch_one(struct local_watch *watch)
     }
     if (!strcmp(event.type, "BOOKMARK"))
         return true;
-    json_auto_t *object = api_watch_value(watch->watch, &event);
+    const json_t *object = api_watch_value(watch->watch, &event);
     enum client_event type = *event.type == 'A'   ? CLIENT_ADDED
                              : *event.type == 'M' ? CLIENT_MODIFIED
                                                   : CLIENT_DELETED;

@@ -156,10 +156,42 @@ static void test_watch(void **state)
     api_fixture_close(&f);
 }
 
+/* Clients with dispatchers of their own share the parsed objects of events. */
+static void test_clients_share_events(void **state)
+{
+    (void)state;
+    struct api_fixture f;
+    api_fixture_open(&f);
+    enum { clients = 3, count = 100 };
+    struct client *client[clients];
+    struct seen seen[clients];
+    struct err err = {0};
+    for (int i = 0; i < clients; i++) {
+        client[i] = api_local_client(f.server, "system:test", api_masters, 1);
+        seen[i] = (struct seen){.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+        client_watch_start(client[i], &configmaps, "default", NULL, on_event, &seen[i]);
+        wait_for(&seen[i], &seen[i].synced, 1);
+    }
+    for (int i = 0; i < count; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "a%d", i);
+        json_t *object = make_object(name);
+        assert_int_equal(client_create(client[i % clients], &configmaps, "default", object, NULL, &err), 0);
+        json_decref(object);
+    }
+    for (int i = 0; i < clients; i++) {
+        wait_for(&seen[i], &seen[i].added, count);
+        assert_int_equal(seen[i].added, count);
+        api_local_client_free(client[i]);
+    }
+    api_fixture_close(&f);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_requests),
     cmocka_unit_test(test_races_are_retried),
     cmocka_unit_test(test_watch),
+    cmocka_unit_test(test_clients_share_events),
 };
 
 UNIT_MAIN(tests)
