@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/timefmt.h"
+#include "codec/json.h"
 #include "object/quantity.h"
 
 #include <sodium.h>
@@ -30,39 +31,38 @@ const char *decode__what(const json_t *value)
     }
 }
 
+/* What a whole number was expected for: a number that does not fit is worded with its digits. */
+static void put_what(char *out, size_t size, const json_t *value)
+{
+    buf_auto struct buf text = BUF_INIT;
+    if (json_is_number(value))
+        json_dump_buf(&text, value);
+    snprintf(out, size, "%s%s%s", decode__what(value), text.len ? " " : "", buf_str(&text));
+}
+
 static json_t *decode_int(const struct decode__frame *frame, enum schema_type type, const json_t *value,
                           struct err *err)
 {
-    const char *name = type == SCHEMA_INT32 ? "int32" : "int64";
     double real = json_real_value(value);
-    json_int_t number = json_integer_value(value);
     bool integral = real > -9e15 && real < 9e15 && (double)(json_int_t)real == real;
-    if (json_is_real(value) && integral) {
-        number = (json_int_t)real;
-    } else if (json_is_real(value)) {
-        char what[64];
-        snprintf(what, sizeof(what), "number %g", real);
-        decode__type_error(frame, what, name, err);
-        return NULL;
-    } else if (!json_is_integer(value)) {
-        decode__type_error(frame, decode__what(value), name, err);
-        return NULL;
-    }
-    if (type == SCHEMA_INT32 && (number < INT32_MIN || number > INT32_MAX)) {
-        char what[64];
-        snprintf(what, sizeof(what), "number %lld", (long long)number);
-        decode__type_error(frame, what, name, err);
-        return NULL;
-    }
-    return json_integer(number);
+    json_int_t number = json_is_real(value) ? (integral ? (json_int_t)real : 0) : json_integer_value(value);
+    bool fits = json_is_real(value) ? integral : json_is_integer(value);
+    if (type == SCHEMA_INT32)
+        fits = fits && number >= INT32_MIN && number <= INT32_MAX;
+    if (fits)
+        return json_integer(number);
+    char what[64];
+    put_what(what, sizeof(what), value);
+    decode__type_error(frame, what, type == SCHEMA_INT32 ? "int32" : "int64", err);
+    return NULL;
 }
 
-static json_t *decode_time(const struct decode__frame *frame, enum schema_type type, const json_t *value,
-                           struct err *err)
+/* Times, quantities and the like decode themselves in Go, so their errors do not say where they stand. */
+static json_t *decode_time(enum schema_type type, const json_t *value, struct err *err)
 {
     const char *text = json_string_value(value);
     if (!text) {
-        decode__type_error(frame, decode__what(value), type == SCHEMA_TIME ? "v1.Time" : "v1.MicroTime", err);
+        decode__type_error(NULL, decode__what(value), "string", err);
         return NULL;
     }
     int64_t unix_us;
@@ -81,24 +81,32 @@ static json_t *decode_time(const struct decode__frame *frame, enum schema_type t
     return json_string(out);
 }
 
-static json_t *decode_quantity(const struct decode__frame *frame, const json_t *value, struct err *err)
+/* Whether a text has the form of a quantity, though its suffix may be none. */
+static bool is_quantity_like(const char *text)
 {
-    char number[64];
-    const char *text = json_string_value(value);
-    if (json_is_integer(value))
-        snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(value));
-    else if (json_is_real(value))
-        snprintf(number, sizeof(number), "%.9f", json_real_value(value));
-    else if (!text) {
-        decode__type_error(frame, decode__what(value), "resource.Quantity", err);
-        return NULL;
-    }
+    text += *text == '+' || *text == '-';
+    size_t digits = strspn(text, "0123456789.");
+    text += digits;
+    text += strspn(text, "eEinumkKMGTP");
+    text += *text == '+' || *text == '-';
+    text += strspn(text, "0123456789");
+    return digits && *text == '\0';
+}
+
+static json_t *decode_quantity(const json_t *value, struct err *err)
+{
+    buf_auto struct buf number = BUF_INIT;
+    if (!json_is_string(value))
+        json_dump_buf(&number, value);
+    const char *text = json_is_string(value) ? json_string_value(value) : buf_str(&number);
     char out[128];
-    if (!quantity_canonical(out, sizeof(out), text ? text : number)) {
+    if (quantity_canonical(out, sizeof(out), text))
+        return json_string(out);
+    if (is_quantity_like(text))
+        err_set(err, ERR_BAD_REQUEST, "unable to parse quantity's suffix");
+    else
         err_set(err, ERR_BAD_REQUEST, "quantities must match the regular expression '" QUANTITY_GRAMMAR "'");
-        return NULL;
-    }
-    return json_string(out);
+    return NULL;
 }
 
 /* Go's decoder passes over line breaks in base64; what is shown again has none. */
@@ -133,8 +141,9 @@ static json_t *decode_int_or_string(const json_t *value, struct err *err)
     json_int_t number = json_integer_value(value);
     if (json_is_integer(value) && number >= INT32_MIN && number <= INT32_MAX)
         return json_incref((json_t *)value);
-    err_set(err, ERR_BAD_REQUEST, "json: cannot unmarshal %s into Go value of type int32",
-            decode__what(value));
+    char what[64];
+    put_what(what, sizeof(what), value);
+    decode__type_error(NULL, what, "int32", err);
     return NULL;
 }
 
@@ -185,9 +194,9 @@ json_t *decode__scalar(const struct decode__frame *frame, enum schema_type type,
         return decode_int(frame, type, value, err);
     case SCHEMA_TIME:
     case SCHEMA_MICRO_TIME:
-        return decode_time(frame, type, value, err);
+        return decode_time(type, value, err);
     case SCHEMA_QUANTITY:
-        return decode_quantity(frame, value, err);
+        return decode_quantity(value, err);
     case SCHEMA_BYTES:
         return decode_bytes(frame, value, err);
     case SCHEMA_INT_OR_STRING:

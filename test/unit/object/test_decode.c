@@ -122,6 +122,26 @@ static void test_type_errors_in_the_decoders_words(void **state)
     expect_error("core.v1.ResourceRequirements", "{\"limits\":{\"cpu\":\"much\"}}",
                  "quantities must match the regular expression "
                  "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+    expect_error("core.v1.ResourceRequirements", "{\"limits\":{\"cpu\":\"5mm\"}}",
+                 "unable to parse quantity's suffix");
+    expect_error("core.v1.ResourceRequirements", "{\"limits\":{\"cpu\":{}}}",
+                 "quantities must match the regular expression "
+                 "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+    expect_error("core.v1.PodStatus", "{\"startTime\":5}",
+                 "json: cannot unmarshal number into Go value of type string");
+    expect_error("core.v1.ServicePort", "{\"targetPort\":true}",
+                 "json: cannot unmarshal bool into Go value of type int32");
+    expect_error("core.v1.ServicePort", "{\"targetPort\":1.5}",
+                 "json: cannot unmarshal number 1.5 into Go value of type int32");
+    expect_error("core.v1.PodSpec", "{\"hostNetwork\":\"yes\"}",
+                 "json: cannot unmarshal string into Go struct field PodSpec.hostNetwork of type bool");
+    expect_error("core.v1.Secret", "{\"data\":{\"k\":7}}",
+                 "json: cannot unmarshal number into Go struct field Secret.data of type []uint8");
+    expect_error("core.v1.Secret", "{\"data\":[]}",
+                 "json: cannot unmarshal array into Go struct field Secret.data of type map[string][]uint8");
+    expect_error(
+        "authorization.v1.SubjectAccessReviewSpec", "{\"extra\":{\"a\":[1]}}",
+        "json: cannot unmarshal number into Go struct field SubjectAccessReviewSpec.extra of type string");
     expect_error("core.v1.Secret", "{\"data\":{\"k\":\"a?b=\"}}", "illegal base64 data at input byte 1");
 }
 
