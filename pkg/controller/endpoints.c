@@ -227,19 +227,35 @@ static int apply_slices(struct controller *self, const char *namespace, const st
     return rc;
 }
 
+/* The slices of the service that this controller made; others may be a user's own. */
+static int read_slices(struct controller *self, const json_t *service, json_t **slices, struct err *err)
+{
+    json_auto_t *owned = NULL;
+    int rc = kube_list_owned(self->client, &kube_endpointslices, kube_namespace(service), kube_uid(service),
+                             &owned, err);
+    if (rc)
+        return rc;
+    *slices = json_array();
+    size_t i;
+    json_t *slice;
+    json_array_foreach(owned, i, slice)
+    {
+        const char *manager = kube_label(slice, "endpointslice.kubernetes.io/managed-by");
+        if (manager && !strcmp(manager, ENDPOINTSLICE_MANAGER))
+            json_array_append(*slices, slice);
+    }
+    return 0;
+}
+
 static int write_slices(struct controller *self, const json_t *service, const json_t *pods, struct err *err)
 {
-    const char *namespace = kube_namespace(service);
-    mem_auto char *selector = mem_printf(
-        "kubernetes.io/service-name=%s,endpointslice.kubernetes.io/managed-by=" ENDPOINTSLICE_MANAGER,
-        kube_name(service));
     json_auto_t *slices = NULL;
-    int rc = client_list(self->client, &kube_endpointslices, namespace, selector, NULL, &slices, err);
+    int rc = read_slices(self, service, &slices, err);
     if (rc)
         return rc;
     struct endpointslice_plan plan;
     endpointslice_plan(&plan, service, pods, slices);
-    rc = apply_slices(self, namespace, &plan, err);
+    rc = apply_slices(self, kube_namespace(service), &plan, err);
     endpointslice_plan_free(&plan);
     return rc;
 }

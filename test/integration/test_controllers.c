@@ -6,6 +6,7 @@
 #include "json_text.h"
 
 #include "base/clock.h"
+#include "client/event.h"
 #include "client/kube.h"
 #include "controller/manager.h"
 #include "scheduler/scheduler.h"
@@ -390,6 +391,128 @@ static void test_cordon_taints_the_node(void **state)
     json_decref(node);
 }
 
+static bool exists(const struct client_resource *resource, const char *namespace, const char *name)
+{
+    json_auto_t *object = get(resource, namespace, name);
+    return object;
+}
+
+static bool ca_is(const char *text)
+{
+    json_auto_t *ca = get(&kube_configmaps, "default", "kube-root-ca.crt");
+    return !strcmp(json_str_or_empty(ca, "data", "ca.crt"), text);
+}
+
+static void test_what_each_namespace_has_comes_back(void **state)
+{
+    (void)state;
+    eventually(ca_is("CA TEXT\n"));
+    delete (&kube_serviceaccounts, "default", "default", NULL);
+    eventually(exists(&kube_serviceaccounts, "default", "default"));
+    delete (&kube_configmaps, "default", "kube-root-ca.crt", NULL);
+    eventually(ca_is("CA TEXT\n"));
+    patch(&kube_configmaps, NULL, "default", "kube-root-ca.crt", jq("{'data':{'ca.crt':'other'}}"));
+    eventually(ca_is("CA TEXT\n"));
+}
+
+static void create_owned(const char *name, const char *owner, const char *uid)
+{
+    create(&kube_configmaps, "default",
+           jq("{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'%s','ownerReferences':[{'apiVersion'"
+              ":'v1',"
+              "'kind':'ConfigMap','name':'%s','uid':'%s'}]}}",
+              name, owner, uid));
+}
+
+/* Owners that vanished while nobody watched, that never were, and those of which only one is gone. */
+static void test_garbage_of_the_past_is_found(void **state)
+{
+    (void)state;
+    create(&kube_configmaps, "default",
+           jq("{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'owner'}}"));
+    json_auto_t *owner = get(&kube_configmaps, "default", "owner");
+    create_owned("child", "owner", kube_uid(owner));
+    create_owned("grandchild", "child", "not-the-uid-of-child");
+    eventually(!exists(&kube_configmaps, "default", "grandchild"));
+    assert_true(exists(&kube_configmaps, "default", "child"));
+    create_owned("shared", "owner", kube_uid(owner));
+    patch(
+        &kube_configmaps, NULL, "default", "shared",
+        jq("{'metadata':{'ownerReferences':[{'apiVersion':'v1','kind':'ConfigMap','name':'owner','uid':'%s'},"
+           "{'apiVersion':'v1','kind':'Node','name':'node','uid':'%s'}]}}",
+           kube_uid(owner), "00000000-0000-0000-0000-000000000000"));
+    assert_true(manager_settle(c.manager, 5000));
+
+    manager_stop(c.manager);
+    delete (&kube_configmaps, "default", "owner", NULL);
+    struct manager_options options = {.client = c.client, .ca_pem = "CA TEXT\n", .node_name = "node"};
+    struct err err = {0};
+    assert_int_equal(manager_start(&c.manager, &options, &err), 0);
+    eventually(!exists(&kube_configmaps, "default", "child"));
+    eventually(!exists(&kube_configmaps, "default", "shared"));
+    assert_true(ca_is("CA TEXT\n"));
+}
+
+static void test_one_owner_of_two_is_enough(void **state)
+{
+    (void)state;
+    create(&kube_configmaps, "default", jq("{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'a'}}"));
+    create(&kube_configmaps, "default", jq("{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'b'}}"));
+    json_auto_t *a = get(&kube_configmaps, "default", "a");
+    json_auto_t *b = get(&kube_configmaps, "default", "b");
+    create(&kube_configmaps, "default",
+           jq("{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'ab','ownerReferences':[{'apiVersion'"
+              ":'v1',"
+              "'kind':'ConfigMap','name':'a','uid':'%s'},{'apiVersion':'v1','kind':'ConfigMap','name':'b','"
+              "uid':'%s'}]}}",
+              kube_uid(a), kube_uid(b)));
+    delete (&kube_configmaps, "default", "a", NULL);
+    json_t *ab = NULL;
+    eventually((json_decref(ab), ab = get(&kube_configmaps, "default", "ab"),
+                json_array_size(json_at(ab, "metadata", "ownerReferences")) == 1));
+    json_decref(ab);
+    delete (&kube_configmaps, "default", "b", NULL);
+    eventually(!exists(&kube_configmaps, "default", "ab"));
+}
+
+static json_t *event_of(const char *reason)
+{
+    json_auto_t *events = list(&kube_events, "default", NULL);
+    size_t i;
+    json_t *event;
+    json_array_foreach(events, i, event)
+    {
+        if (!strcmp(json_str_or_empty(event, "reason"), reason))
+            return json_incref(event);
+    }
+    return NULL;
+}
+
+static void test_equal_events_are_one(void **state)
+{
+    (void)state;
+    struct event_recorder *recorder = event_recorder_new(c.client, "unit", "host");
+    json_auto_t *about =
+        jq("{'metadata':{'name':'p','namespace':'default','uid':'u1'},'spec':{'containers':[]}}");
+    for (int i = 0; i < 3; i++)
+        event_record_field(recorder, about, "spec.containers{c}", EVENT_WARNING, "BackOff", "again: %s", "c");
+    event_recorder_flush(recorder);
+    json_auto_t *event = event_of("BackOff");
+    assert_int_equal(json_int_or(0, event, "count"), 3);
+    assert_string_equal(json_str(event, "message"), "again: c");
+    assert_string_equal(json_str(event, "involvedObject", "kind"), "Pod");
+    assert_string_equal(json_str(event, "involvedObject", "fieldPath"), "spec.containers{c}");
+    assert_string_equal(json_str(event, "source", "component"), "unit");
+    assert_string_equal(json_str(event, "source", "host"), "host");
+    assert_string_equal(json_str(event, "reportingComponent"), "unit");
+    /* One that was removed meanwhile is written anew. */
+    delete (&kube_events, "default", kube_name(event), NULL);
+    event_record_field(recorder, about, "spec.containers{c}", EVENT_WARNING, "BackOff", "again: %s", "c");
+    event_recorder_free(recorder); /* writes what is left */
+    json_auto_t *anew = event_of("BackOff");
+    assert_int_equal(json_int_or(0, anew, "count"), 1);
+}
+
 static bool node_is_lost(const char *name)
 {
     json_auto_t *node = get(&kube_nodes, NULL, name);
@@ -399,8 +522,7 @@ static bool node_is_lost(const char *name)
 
 static bool pod_exists(const char *name)
 {
-    json_auto_t *pod = get(&kube_pods, "default", name);
-    return pod;
+    return exists(&kube_pods, "default", name);
 }
 
 static void create_pod_on(const char *name, const char *node, const char *tolerations)
@@ -486,6 +608,10 @@ static const struct CMUnitTest tests[] = {
     CLUSTER_TEST(test_endpoints_follow_pods),
     CLUSTER_TEST(test_unschedulable_pod_waits_for_room),
     CLUSTER_TEST(test_cordon_taints_the_node),
+    CLUSTER_TEST(test_what_each_namespace_has_comes_back),
+    CLUSTER_TEST(test_garbage_of_the_past_is_found),
+    CLUSTER_TEST(test_one_owner_of_two_is_enough),
+    CLUSTER_TEST(test_equal_events_are_one),
     CLUSTER_TEST(test_silent_node_loses_its_pods),
     CLUSTER_TEST(test_node_is_heard_of_again),
     CLUSTER_TEST(test_idle_writes_nothing),
