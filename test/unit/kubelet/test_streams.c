@@ -161,6 +161,33 @@ static void test_stdin_end(void **state)
     session_end(&s);
 }
 
+/* A whole file on stdin, in messages as large as kubectl's. */
+static void test_much_input(void **state)
+{
+    (void)state;
+    enum { MESSAGE = 32768, MESSAGES = 61, TAIL = 1152 };
+    struct session s;
+    uint8_t *frame mem_auto = mem_zalloc(14 + 1 + MESSAGE);
+    exec_begin(&s, "v5.channel.k8s.io", "cat | dd bs=1M of=/tmp-file 2>/dev/null; ls -l /tmp-file", true,
+               false);
+    for (int i = 0; i <= MESSAGES; i++) {
+        size_t len = 1 + (i < MESSAGES ? MESSAGE : TAIL);
+        frame[0] = 0x82;
+        frame[1] = 0x80 | 126;
+        frame[2] = (uint8_t)(len >> 8);
+        frame[3] = (uint8_t)len;
+        for (size_t at = 0; at < 8 + len;) {
+            ssize_t n = send(s.fd, frame + at, 8 + len - at, MSG_NOSIGNAL);
+            assert_true(n > 0);
+            at += (size_t)n;
+        }
+    }
+    ws_send(&s, 2, "\xff\0", 2);
+    ws_read(&s, NULL);
+    assert_non_null(strstr(buf_str(&s.channels[1]), " 2000000 "));
+    session_end(&s);
+}
+
 static void test_terminal_size(void **state)
 {
     (void)state;
@@ -281,9 +308,9 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_output_and_success), cmocka_unit_test(test_exit_code),
-        cmocka_unit_test(test_stdin_end),          cmocka_unit_test(test_terminal_size),
-        cmocka_unit_test(test_much_output),        cmocka_unit_test(test_ping_and_bad_frame),
-        cmocka_unit_test(test_spdy_client),
+        cmocka_unit_test(test_stdin_end),          cmocka_unit_test(test_much_input),
+        cmocka_unit_test(test_terminal_size),      cmocka_unit_test(test_much_output),
+        cmocka_unit_test(test_ping_and_bad_frame), cmocka_unit_test(test_spdy_client),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
