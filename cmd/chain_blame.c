@@ -174,7 +174,7 @@ static int take_version(struct blame *blame, uint8_t tx_id[TX_ID_SIZE], bool *mo
         blame->cut = true;
         return 0;
     }
-    if (rc < 0)
+    if (rc)
         return rc;
     const struct tx *tx = block->txs[index];
     const struct tx_output *output = output_of(tx, &blame->key);
@@ -193,7 +193,7 @@ static void print_version(const struct version *version, bool boundary)
 {
     char when[TIMEFMT_MAX];
     timefmt_seconds(when, version->time_us / 1000000);
-    printf("%s%s %s %-24s ", boundary ? "^" : " ", chain_short_id(version->tx_id), when, version->user);
+    printf("%s%s %s %-24s", boundary ? "^" : " ", chain_short_id(version->tx_id), when, version->user);
 }
 
 static void print_blame(const struct blame *blame)
@@ -209,7 +209,7 @@ static void print_blame(const struct blame *blame)
         const struct field *field = &blame->fields.list[i];
         bool oldest = field->version + 1 == blame->version_count;
         print_version(&blame->versions[field->version], blame->cut && oldest);
-        printf("%s: %s\n", field->path, field->value);
+        printf(" %s: %s\n", field->path, field->value);
     }
     if (blame->cut)
         puts("(older versions were pruned: what is marked with ^ may be older)");

@@ -144,7 +144,7 @@ int chain_show(struct blockstore *store, const struct chain_arguments *a)
     }
     if (!rc)
         rc = blockstore_block_at(store, height, &block, &err);
-    if (rc < 0)
+    if (rc)
         return chain_fail(&err);
     if (is_block)
         show_block(block);

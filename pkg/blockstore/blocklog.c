@@ -135,7 +135,7 @@ static int find_later(const struct segment *segment, uint64_t offset, uint64_t s
         if (!segment_read_all(segment->fd, chunk, n, at))
             return err_set_errno(err, "cannot read segment %u of the block log", segment->number);
         for (size_t i = 0; i + 4 <= n; i += 8) {
-            struct frame frame;
+            struct frame frame = {0};
             if (bytes_get32(chunk + i) != FRAME_MAGIC)
                 continue;
             int rc = record_load(segment, at + i, &frame, &record, err);
@@ -217,7 +217,7 @@ static int continues_in(struct blocklog *log, uint32_t number, uint64_t next_seq
     int rc = segment_open(&segment, log->dir_fd, number, false, err);
     if (rc < 0)
         return rc;
-    struct frame frame;
+    struct frame frame = {0};
     buf_auto struct buf record = BUF_INIT;
     rc = record_load(&segment, BLOCKLOG_HEADER_SIZE, &frame, &record, err);
     *yes = rc > 0 && frame.seq == next_seq;
@@ -238,7 +238,7 @@ static int scan_segment(struct scan *scan, const struct segment *segment, uint64
 {
     buf_auto struct buf record = BUF_INIT;
     for (;;) {
-        struct frame frame;
+        struct frame frame = {0};
         int rc = record_load(segment, *offset, &frame, &record, err);
         if (rc < 0)
             return rc;
@@ -321,7 +321,7 @@ static int rotate(struct blocklog *log, uint64_t need, struct err *err)
 {
     uint32_t number = log->current.number + 1;
     int rc = make_next(log, number, BLOCKLOG_HEADER_SIZE + need, err);
-    struct segment next;
+    struct segment next = SEGMENT_NONE;
     if (!rc)
         rc = segment_open(&next, log->dir_fd, number, true, err);
     if (rc < 0)
@@ -435,7 +435,7 @@ int blocklog_read(struct blocklog *log, struct blocklog_pos pos, uint64_t seq, s
     pthread_mutex_lock(&log->read_lock);
     struct segment *segment = NULL;
     int rc = cached_segment(log, pos.segment, &segment, err);
-    struct frame frame;
+    struct frame frame = {0};
     if (!rc) {
         rc = record_load(segment, pos.offset, &frame, out, err);
         if (rc > 0 && frame.seq == seq)

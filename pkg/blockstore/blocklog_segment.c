@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SEGMENT_MAGIC "KATENALG"
+static const char magic[8] __attribute__((nonstring)) = "KATENALG";
 #define ZERO_CHUNK (256u << 10)
 #define SEGMENT_SIZE_MAX (2ull * BLOCKLOG_RECORD_MAX)
 
@@ -80,7 +80,7 @@ int segment_range(int dir_fd, uint32_t *lowest, uint32_t *highest, struct err *e
 static void header_encode(uint8_t out[BLOCKLOG_HEADER_SIZE], const struct segment *segment)
 {
     memset(out, 0, BLOCKLOG_HEADER_SIZE);
-    memcpy(out, SEGMENT_MAGIC, 8);
+    memcpy(out, magic, sizeof(magic));
     bytes_put32(out + 8, BLOCKLOG_VERSION);
     bytes_put32(out + 12, segment->number);
     bytes_put64(out + 16, segment->size);
@@ -93,7 +93,7 @@ static int header_check(struct segment *segment, const uint8_t header[BLOCKLOG_H
 {
     uint8_t sum[16];
     crypto_generichash(sum, 16, header, 48, NULL, 0);
-    if (memcmp(header, SEGMENT_MAGIC, 8) != 0 || memcmp(sum, header + 48, 16) != 0)
+    if (memcmp(header, magic, sizeof(magic)) != 0 || memcmp(sum, header + 48, 16) != 0)
         return err_set(err, ERR_CORRUPT,
                        "the header of %s in the block log is damaged; restore it from a backup", name);
     if (bytes_get32(header + 8) != BLOCKLOG_VERSION)

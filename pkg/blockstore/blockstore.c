@@ -128,6 +128,13 @@ static int judge(struct blockstore *store, struct checkpoint *checkpoint, enum t
     return 0;
 }
 
+static void remove_env(struct blockstore *store)
+{
+    unlinkat(store->dir_fd, "data.mdb", 0);
+    unlinkat(store->dir_fd, "lock.mdb", 0);
+    unlinkat(store->dir_fd, CHECKPOINT_NAME, 0);
+}
+
 /* Brings data.mdb into a state that LMDB can open. *saved_txn: the transaction that the checkpoint on disk is
  * of and under this boot, 0 when it has to be written anew. */
 static int prepare_env(struct blockstore *store, uint64_t *saved_txn, struct err *err)
@@ -139,9 +146,7 @@ static int prepare_env(struct blockstore *store, uint64_t *saved_txn, struct err
     if (rc < 0)
         return rc;
     if (trust == TRUST_NOTHING) {
-        unlinkat(store->dir_fd, "data.mdb", 0);
-        unlinkat(store->dir_fd, "lock.mdb", 0);
-        unlinkat(store->dir_fd, CHECKPOINT_NAME, 0);
+        remove_env(store);
     } else if (trust == TRUST_CHECKPOINT) {
         rc = checkpoint_restore(&checkpoint, store->dir_fd, err);
     } else {
@@ -315,6 +320,19 @@ static int open_log(struct blockstore *store, struct err *err)
     return blocklog_recover(store->log, (struct blocklog_pos){0, 0}, 0, replay, store, err);
 }
 
+/* Opens LMDB; a state that cannot be read, or is of another format, is made again where the log is whole. */
+static int open_env(struct blockstore *store, uint64_t *saved_txn, struct err *err)
+{
+    int rc = lmdb_open(store, err);
+    if (rc != ERR_CORRUPT || faccessat(store->dir_fd, "log-00000001.seg", F_OK, 0) < 0)
+        return rc;
+    log_warn("blockstore", "%s: the state is made again from the block log", err ? err->message : "damage");
+    lmdb_close(store);
+    remove_env(store);
+    *saved_txn = 0;
+    return lmdb_open(store, err);
+}
+
 static int open_writable(struct blockstore *store, struct err *err)
 {
     uint64_t saved_txn;
@@ -322,7 +340,7 @@ static int open_writable(struct blockstore *store, struct err *err)
     if (!rc)
         rc = prepare_env(store, &saved_txn, err);
     if (!rc)
-        rc = lmdb_open(store, err);
+        rc = open_env(store, &saved_txn, err);
     if (!rc)
         rc = pin_opened(store, saved_txn, err);
     if (!rc)
@@ -352,22 +370,31 @@ static bool needs_recovery(struct blockstore *store)
     return needed;
 }
 
+/* Recovers as a node would, and lets go again. */
+static int recover_first(struct blockstore *store, struct err *err)
+{
+    struct blockstore *recovered = NULL;
+    struct blockstore_options options = store->options;
+    options.read_only = false;
+    int rc = blockstore_open(&recovered, &options, err);
+    blockstore_close(recovered);
+    return rc;
+}
+
 static int open_readable(struct blockstore *store, struct err *err)
 {
     if (faccessat(store->dir_fd, "data.mdb", F_OK, 0) < 0 &&
         faccessat(store->dir_fd, "log-00000001.seg", F_OK, 0) < 0)
         return err_set(err, ERR_NOT_FOUND, "there is no chain in %s", store->dir);
-    int rc = 0;
-    if (needs_recovery(store)) {
-        struct blockstore *recovered;
-        struct blockstore_options options = store->options;
-        options.read_only = false;
-        rc = blockstore_open(&recovered, &options, err);
-        if (!rc)
-            blockstore_close(recovered);
-    }
+    int rc = needs_recovery(store) ? recover_first(store, err) : 0;
     if (!rc)
         rc = lmdb_open(store, err);
+    if (rc == ERR_CORRUPT) {
+        lmdb_close(store);
+        rc = recover_first(store, err);
+        if (!rc)
+            rc = lmdb_open(store, err);
+    }
     if (!rc)
         rc = open_log(store, err);
     struct blockstore_head head;

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC "KATENACP"
+static const char magic[8] __attribute__((nonstring)) = "KATENACP";
 #define FIXED_SIZE (8 + 4 + 4 + 8 + 8 + 4 + 4 + 8 + 8 + CHECKPOINT_BOOT_MAX)
 #define SUM_SIZE 32
 #define FILE_MAX (FIXED_SIZE + 2 * 65536 + SUM_SIZE)
@@ -25,7 +25,7 @@ void checkpoint_free(struct checkpoint *checkpoint)
 void checkpoint_encode(struct buf *out, const struct checkpoint *c)
 {
     uint8_t fixed[FIXED_SIZE] = {0};
-    memcpy(fixed, MAGIC, 8);
+    memcpy(fixed, magic, sizeof(magic));
     bytes_put32(fixed + 8, CHECKPOINT_VERSION);
     bytes_put32(fixed + 12, c->page_size);
     bytes_put64(fixed + 16, c->txn_id);
@@ -47,7 +47,7 @@ int checkpoint_decode(struct checkpoint *out, const void *bytes, size_t len, str
 {
     const uint8_t *p = bytes;
     uint8_t sum[SUM_SIZE];
-    if (len < FIXED_SIZE + SUM_SIZE || len > FILE_MAX || memcmp(p, MAGIC, 8) != 0)
+    if (len < FIXED_SIZE + SUM_SIZE || len > FILE_MAX || memcmp(p, magic, sizeof(magic)) != 0)
         return err_set(err, ERR_CORRUPT, "the checkpoint is damaged");
     crypto_generichash(sum, sizeof(sum), p, len - SUM_SIZE, NULL, 0);
     if (memcmp(sum, p + len - SUM_SIZE, SUM_SIZE) != 0)

@@ -95,6 +95,9 @@ int blockstore_checkpoint(struct blockstore *store, struct err *err)
     int rc = due ? capture(store, &checkpoint, &pin, err) : 0;
     pthread_mutex_unlock(&store->commit_lock);
     if (due && !rc) {
+        /* A reader of another process that was killed would hold its pages for ever. */
+        int dead;
+        mdb_reader_check(store->env, &dead);
         write_out_gently(store);
         rc = mdb_env_sync(store->env, 1);
         rc = rc ? lmdb_error(err, rc, "sync the state store")

@@ -141,7 +141,7 @@ int blockstore_height_of_tx(struct blockstore *store, const uint8_t id[TX_ID_SIZ
     /* In this order: what is not here any more is in what LMDB shows from now on. */
     if (recent_find(store->recent, id, height, index))
         return 0;
-    uint8_t value[12];
+    uint8_t value[12] = {0};
     int rc = lookup(store, store->dbs.txs, id, TX_ID_SIZE, value, 12, err);
     if (!rc) {
         *height = bytes_get64(value);

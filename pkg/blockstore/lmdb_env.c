@@ -76,9 +76,7 @@ static int check_format(struct blockstore *store, MDB_txn *txn, struct err *err)
         return lmdb_error(err, rc, "read the state store's format");
     uint32_t format = value.mv_size == 4 ? bytes_get32(value.mv_data) : 0;
     if (format != BLOCKSTORE_FORMAT)
-        return err_set(err, ERR_CORRUPT,
-                       "the state store has format %u, but this katena reads format %u; remove data.mdb and "
-                       "checkpoint beside it, and they are made again from the block log",
+        return err_set(err, ERR_CORRUPT, "the state store has format %u, but this katena keeps format %u",
                        format, BLOCKSTORE_FORMAT);
     return 0;
 }

@@ -85,7 +85,7 @@ static int version_of(struct history *history, const uint8_t tx_id[TX_ID_SIZE],
     int rc = blockstore_height_of_tx(history->ledger->store, tx_id, &height, &tx_index, err);
     if (!rc)
         rc = load_block(history, height, &block, err);
-    if (rc < 0)
+    if (rc)
         return rc;
     if (tx_index >= block->header.tx_count)
         return err_set(err, ERR_CORRUPT, "the transaction index names no transaction of block %llu",

@@ -76,7 +76,7 @@ int proof_make(struct buf *out, struct blockstore *store, const uint8_t tx_id[TX
         rc = blockstore_block_at(store, height, &block, err);
     if (!rc)
         rc = blockstore_header_at(store, 0, &genesis, err);
-    if (rc < 0) {
+    if (rc) {
         block_free(block);
         return rc;
     }

@@ -20,7 +20,7 @@ static int quiet(void **state)
 
 static struct ledger *open_or_fail(const struct ledger_options *options)
 {
-    struct ledger *ledger;
+    struct ledger *ledger = NULL;
     struct err err;
     if (ledger_open(&ledger, options, &err))
         fail_msg("%s", err.message);
@@ -93,7 +93,7 @@ static void test_pruning(void **state)
     assert_int_equal(replay.without_old, 0);
     assert_string_equal(replay.last_old, "second\"}}");
     replay = (struct replay){0};
-    uint64_t rv;
+    uint64_t rv = 0;
     uint8_t tx_id[TX_ID_SIZE];
     struct resource_key key = fixture_key("namespaces", FIXTURE_NAMESPACE);
     assert_true(fixture_find(ledger, &key, tx_id, &rv));

@@ -26,7 +26,7 @@
 static struct ledger *open_or_fail(const char *dir)
 {
     struct ledger_options options = {.data_dir = dir, .first_segment = 16384};
-    struct ledger *ledger;
+    struct ledger *ledger = NULL;
     struct err err;
     if (ledger_open(&ledger, &options, &err))
         fail_msg("%s", err.message);
@@ -76,7 +76,7 @@ static void read_file(struct buf *out, const char *path)
 {
     buf_clear(out);
     int fd = open(path, O_RDONLY);
-    struct stat st;
+    struct stat st = {0};
     assert_true(fd >= 0 && fstat(fd, &st) == 0);
     buf_reserve(out, (size_t)st.st_size + 1);
     for (ssize_t n; (n = read(fd, out->data + out->len, (size_t)st.st_size - out->len)) > 0;)
@@ -333,6 +333,44 @@ static void test_lost_files(void **state)
     recorded_free(&r);
 }
 
+/* Damage in data.mdb that LMDB notices when it opens it, and a format that is not ours. */
+static void test_unreadable_state(void **state)
+{
+    (void)state;
+    struct recorded r;
+    record(&r);
+    log_set_level(LOG_LEVEL_ERROR);
+    buf_auto struct buf bytes = BUF_INIT, found = BUF_INIT;
+    for (int i = 0; i < 3; i++) {
+        read_file(&bytes, scratch_file(&r.dir, "chain/data.mdb"));
+        if (i == 0) {
+            memset(bytes.data, 0xff, 8192); /* both meta pages */
+        } else {
+            /* The value of "format" stands behind its key. */
+            char *at = memmem(bytes.data, bytes.len, "format", 6);
+            for (; at; at = memmem(at + 1, bytes.len - (size_t)(at + 1 - bytes.data), "format", 6))
+                at[6] = 99;
+        }
+        write_file(scratch_file(&r.dir, "chain/data.mdb"), bytes.data, bytes.len);
+        if (i < 2) {
+            struct ledger *ledger = open_or_fail(r.dir.path);
+            dump(&found, ledger_store(ledger));
+            ledger_close(ledger);
+        } else {
+            struct blockstore *store;
+            struct err err;
+            mem_auto char *chain = mem_strdup(scratch_file(&r.dir, "chain"));
+            struct blockstore_options options = {.dir = chain, .read_only = true};
+            if (blockstore_open(&store, &options, &err))
+                fail_msg("%s", err.message);
+            dump(&found, store);
+            blockstore_close(store);
+        }
+        assert_string_equal(buf_str(&found), buf_str(&r.states[BLOCKS]));
+    }
+    recorded_free(&r);
+}
+
 /* A log that is older than the state, or not there, is never taken for an empty or a shorter chain. */
 static void test_log_behind_the_state(void **state)
 {
@@ -392,9 +430,9 @@ static void test_read_only(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_power_failures), cmocka_unit_test(test_log_cut_at_every_byte),
-    cmocka_unit_test(test_lost_files),     cmocka_unit_test(test_log_behind_the_state),
-    cmocka_unit_test(test_read_only),
+    cmocka_unit_test(test_power_failures),       cmocka_unit_test(test_log_cut_at_every_byte),
+    cmocka_unit_test(test_lost_files),           cmocka_unit_test(test_unreadable_state),
+    cmocka_unit_test(test_log_behind_the_state), cmocka_unit_test(test_read_only),
 };
 
 UNIT_MAIN(tests)

@@ -108,7 +108,7 @@ static void force_block(struct chain *c, struct tx *tx, const uint8_t block_key[
     struct blockstore_head head;
     struct err err;
     assert_int_equal(blockstore_head(c->store, &head, &err), 0);
-    struct tx **txs = mem_alloc(sizeof(*txs));
+    struct tx **txs = mem_alloc(sizeof(struct tx *));
     txs[0] = tx;
     struct block *block = block_new(txs, 1);
     block->header.height = head.header.height + 1;
