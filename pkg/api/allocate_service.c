@@ -200,9 +200,39 @@ static int allocate_ports(struct api_call *call, json_t *service, json_t *spec)
     return 0;
 }
 
+static bool is_accessible(const json_t *service)
+{
+    return type_is(service, "NodePort") || type_is(service, "LoadBalancer") ||
+           (type_is(service, "ClusterIP") && json_array_size(json_at(service, "spec", "externalIPs")) > 0);
+}
+
+/* Forgets what another type got by default, unless the client changed it too: then validation refuses it. */
+static void drop_of_other_type(const json_t *live, const json_t *service, json_t *spec)
+{
+    static const struct {
+        const char *name;
+        bool balanced; /* only of type LoadBalancer; else of all that are reached from outside */
+    } fields[] = {
+        {"externalTrafficPolicy", false},
+        {"allocateLoadBalancerNodePorts", true},
+        {"loadBalancerClass", true},
+        {"healthCheckNodePort", true},
+    };
+    for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
+        bool had = fields[i].balanced ? type_is(live, "LoadBalancer") : is_accessible(live);
+        bool has = fields[i].balanced ? type_is(service, "LoadBalancer") : is_accessible(service);
+        const json_t *value = json_object_get(spec, fields[i].name);
+        const json_t *before = json_at(live, "spec", fields[i].name);
+        if (had && !has && value && before && json_equal(value, before))
+            json_object_del(spec, fields[i].name);
+    }
+}
+
 int allocate_service(struct api_call *call, json_t *service)
 {
     json_t *spec = json_object_ensure(service, "spec");
+    if (call->live)
+        drop_of_other_type(call->live, service, spec);
     int rc = allocate_ip(call, service, spec);
     return rc ? rc : allocate_ports(call, service, spec);
 }

@@ -25,9 +25,24 @@ static int check_free(struct api_call *call, const char *name)
     return rc ? rc : call_exists(call, name);
 }
 
+/* A client owns what it sent and its defaults, but not what the cluster adds: so this comes before admission.
+ * Returns the entries, for the caller to put back when the object is prepared. */
+static json_t *own_sent(struct api_call *call, json_t *object, const char *subresource)
+{
+    if (kind_is(call->kind, "", "secrets"))
+        admission_secret(object);
+    defaults_apply(call->kind, object);
+    json_t *metadata = json_object_ensure(object, "metadata");
+    if (!call->applied)
+        json_object_del(metadata, "managedFields");
+    meta_track(call, object, subresource);
+    return json_incref(json_object_get(metadata, "managedFields"));
+}
+
 int call_create_from(struct api_call *call, json_t *object, const struct call_write *write)
 {
     call->generated = !*json_str_or_empty(object, "metadata", "name");
+    json_auto_t *owned = own_sent(call, object, write->subresource);
     int rc = admission_create(call, object);
     if (rc)
         return rc;
@@ -37,14 +52,13 @@ int call_create_from(struct api_call *call, json_t *object, const struct call_wr
         rc = meta_prepare_create(call, object);
     if (rc)
         return rc;
+    if (owned)
+        json_object_set(json_object_get(object, "metadata"), "managedFields", owned);
     call->name = mem_strdup(json_str_or_empty(object, "metadata", "name"));
     rc = check_valid(call, object);
     if (!rc)
         rc = check_free(call, call->name);
-    if (rc)
-        return rc;
-    meta_track(call, object, write->subresource);
-    return call_commit(call, write);
+    return rc ? rc : call_commit(call, write);
 }
 
 int verbs_create(struct api_call *call)

@@ -201,7 +201,8 @@ static void check_legacy_ip(struct field_errors *errors, const struct where *at,
         check_ip(errors, at, text);
 }
 
-static void check_ips(struct field_errors *errors, const struct where *at, const json_t *spec)
+/* Findings about a changed address are not said twice. */
+static void check_ips(struct field_errors *errors, const struct where *at, const json_t *spec, bool changed)
 {
     static const char *const families[] = {"IPv4", "IPv6", NULL};
     const struct where *external = AT(at, "externalIPs");
@@ -213,7 +214,7 @@ static void check_ips(struct field_errors *errors, const struct where *at, const
         check_legacy_ip(errors, AT_INDEX(external, i), json_or_empty_(value));
     const json_t *ips = json_object_get(spec, "clusterIPs");
     const char *ip = text_at(spec, "clusterIP");
-    if (json_array_size(ips) && strcmp(json_or_empty_(json_array_get(ips, 0)), ip) != 0)
+    if (!changed && json_array_size(ips) && strcmp(json_or_empty_(json_array_get(ips, 0)), ip) != 0)
         error_invalid(errors, cluster, ips,
                       *ip ? "first value must match `clusterIP`"
                           : "must be empty when `clusterIP` is not specified");
@@ -257,8 +258,10 @@ void validate_service(struct field_errors *errors, const json_t *object, const j
 {
     const struct where *at = AT(NULL, "spec");
     const json_t *spec = json_object_get(object, "spec");
+    size_t before = errors->count;
     if (old)
         check_ips_update(errors, at, spec, json_object_get(old, "spec"));
+    bool changed = errors->count > before;
     if (!json_array_size(json_object_get(spec, "ports")) && !is_headless(spec) &&
         !is_type(spec, "ExternalName"))
         error_required(errors, AT(at, "ports"), "");
@@ -267,7 +270,7 @@ void validate_service(struct field_errors *errors, const json_t *object, const j
     check_labels(errors, AT(at, "selector"), json_object_get(spec, "selector"));
     check_affinity_config(errors, at, spec);
     if (!is_type(spec, "ExternalName"))
-        check_ips(errors, at, spec);
+        check_ips(errors, at, spec, changed);
     if (json_array_size(json_object_get(spec, "loadBalancerSourceRanges")) && !is_type(spec, "LoadBalancer"))
         error_forbidden(errors, AT(at, "LoadBalancerSourceRanges"),
                         "may only be used when `type` is 'LoadBalancer'");

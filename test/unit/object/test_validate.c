@@ -376,6 +376,9 @@ static void test_validate_services(void **state)
         {"Service", SVC("'clusterIP':'10.96.0.9','clusterIPs':['10.96.0.9'],'ports':[{'port':80}]"),
          SVC("'clusterIP':'10.96.0.8','clusterIPs':['10.96.0.8'],'ports':[{'port':80}]"),
          "spec.clusterIPs[0]: Invalid value: [\"10.96.0.9\"]: may not change once set"},
+        {"Service", SVC("'clusterIP':'10.96.0.9','clusterIPs':['10.96.0.8'],'ports':[{'port':80}]"),
+         SVC("'clusterIP':'10.96.0.8','clusterIPs':['10.96.0.8'],'ports':[{'port':80}]"),
+         "spec.clusterIPs[0]: Invalid value: [\"10.96.0.9\"]: may not change once set"},
         {"Service", SVC("'externalIPs':['127.0.0.1','x'],'ports':[{'port':80}]"), NULL,
          "[spec.externalIPs[0]: Invalid value: \"127.0.0.1\": may not be in the loopback range (127.0.0.0/8, "
          "::1/128), "
