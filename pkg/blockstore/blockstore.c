@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "blockstore/dir.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -410,8 +411,8 @@ int blockstore_open(struct blockstore **out, const struct blockstore_options *op
     /* Without it libsodium hashes by its portable code, several times slower. */
     if (sodium_init() < 0)
         return err_set(err, ERR_INTERNAL, "libsodium cannot be used on this machine");
-    if (!options->read_only && mkdir(options->dir, 0700) < 0 && errno != EEXIST)
-        return err_set_errno(err, "cannot make %s", options->dir);
+    if (!options->read_only && dir_make(options->dir, err) < 0)
+        return ERR_IO;
     struct blockstore *store = store_new(options);
     int rc;
     store->dir_fd = open(options->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

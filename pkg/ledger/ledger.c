@@ -12,11 +12,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "blockstore/dir.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* ---- one round of the core ---- */
 
@@ -229,13 +228,6 @@ int ledger_submit_wait(struct ledger *ledger, struct tx *tx, struct ledger_resul
 
 /* ---- opening and closing ---- */
 
-static int make_dir(const char *path, struct err *err)
-{
-    if (mkdir(path, 0700) < 0 && errno != EEXIST)
-        return err_set_errno(err, "cannot make %s", path);
-    return 0;
-}
-
 /* The first block of a new chain, written like any other. */
 static int make_genesis(struct ledger *ledger, struct err *err)
 {
@@ -316,7 +308,7 @@ int ledger_open(struct ledger **out, const struct ledger_options *options, struc
                                                .retention_us = options->retention_us,
                                                .checkpoint_us = options->checkpoint_us,
                                                .first_segment = options->first_segment};
-    int rc = make_dir(options->data_dir, err);
+    int rc = dir_make(options->data_dir, err);
     if (!rc)
         rc = blockstore_open(&ledger->store, &store_options, err);
     if (!rc)

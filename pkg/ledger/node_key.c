@@ -1,6 +1,8 @@
 /* See node_key.h. */
 #include "ledger/node_key.h"
 
+#include "blockstore/dir.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
@@ -38,21 +40,6 @@ int node_key_load(uint8_t out[NODE_KEY_SIZE], const char *path, struct err *err)
     return rc;
 }
 
-static int sync_parent(const char *path)
-{
-    char parent[4096];
-    snprintf(parent, sizeof(parent), "%s", path);
-    char *slash = strrchr(parent, '/');
-    if (!slash)
-        return 0;
-    *slash = '\0';
-    int fd = open(*parent ? parent : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd < 0 ? -1 : fsync(fd);
-    if (fd >= 0)
-        close(fd);
-    return rc;
-}
-
 int node_key_make(uint8_t out[NODE_KEY_SIZE], const char *path, struct err *err)
 {
     char temporary[4096];
@@ -64,10 +51,9 @@ int node_key_make(uint8_t out[NODE_KEY_SIZE], const char *path, struct err *err)
     if (fd < 0)
         return err_set_errno(err, "cannot make the node key %s", path);
     int rc = 0;
-    if (write(fd, out, NODE_KEY_SIZE) != NODE_KEY_SIZE || fsync(fd) < 0 || link(temporary, path) < 0 ||
-        sync_parent(path) < 0)
+    if (write(fd, out, NODE_KEY_SIZE) != NODE_KEY_SIZE || fsync(fd) < 0 || link(temporary, path) < 0)
         rc = err_set_errno(err, "cannot make the node key %s", path);
     close(fd);
     unlink(temporary);
-    return rc;
+    return rc ? rc : dir_sync_parent(path, err);
 }
