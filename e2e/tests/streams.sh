@@ -17,7 +17,7 @@ k cp random "box:/tmp/copied"
 check_equal "$(k exec box -- sha256sum /tmp/copied | cut -c1-64)" "$(sha256sum random | cut -c1-64)"
 timeout 2 "$KUBECTL" -n "$NS" attach box >attach.txt 2>/dev/null || true
 check_contains "$(cat attach.txt)" "line"
-check_fails "container nothere not found in pod box" k exec box -c nothere -- true
+check_fails "container nothere is not valid for pod box" k exec box -c nothere -- true
 
 k run web --image=katena.local/nginx:1
 k wait --for=condition=Ready pod/web --timeout=60s

@@ -108,9 +108,17 @@ static int start_api(struct node *node, struct err *err)
     return pki_write_kubeconfig(node->pki, node->kubeconfig, url, err);
 }
 
+/* Each component acts with the rights that Kubernetes' built-in roles give its name, and no more. */
 static struct client *make_client(struct node *node, const char *user)
 {
-    static const char *const groups[] = {"system:masters", "system:authenticated"};
+    static const char *const groups[] = {"system:authenticated"};
+    return api_local_client(node->api, user, groups, 1);
+}
+
+static struct client *make_kubelet_client(struct node *node)
+{
+    static const char *const groups[] = {"system:nodes", "system:authenticated"};
+    mem_auto char *user = mem_printf("system:node:%s", node->name);
     return api_local_client(node->api, user, groups, 2);
 }
 
@@ -143,8 +151,7 @@ static int start_containers(struct node *node, struct err *err)
         endpoint = containerd_endpoint(node->containerd);
     }
     node_import_images(endpoint, node->data_dir);
-    mem_auto char *user = mem_printf("system:node:%s", node->name);
-    node->kubelet_client = make_client(node, user);
+    node->kubelet_client = make_kubelet_client(node);
     struct kubelet_options options = {.client = node->kubelet_client,
                                       .endpoint = endpoint,
                                       .data_dir = node->data_dir,
