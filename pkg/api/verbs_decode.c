@@ -292,10 +292,27 @@ int call_decode_value(struct api_call *call, json_t **out)
                    inner);
 }
 
+static bool deeper_than(const json_t *value, int levels)
+{
+    const char *key;
+    json_t *member;
+    size_t i;
+    if (!json_is_object(value) && !json_is_array(value))
+        return false;
+    if (levels == 0)
+        return true;
+    json_object_foreach((json_t *)value, key, member) if (deeper_than(member, levels - 1)) return true;
+    json_array_foreach(value, i, member) if (deeper_than(member, levels - 1)) return true;
+    return false;
+}
+
 int call_coerce(struct api_call *call, const struct schema_kind *kind, const json_t *value, bool as_sent,
                 json_t **out)
 {
     struct expected expected = {kind->message, kind->group, kind->version, kind->kind, false, as_sent};
+    /* One patch after the other could build what no reader would parse. */
+    if (deeper_than(value, JSON_DEPTH_MAX))
+        return err_set(&call->err, ERR_BAD_REQUEST, "exceeded max depth");
     int rc =
         check_type(call, &expected, json_str_or_empty(value, "apiVersion"), json_str_or_empty(value, "kind"));
     if (rc)

@@ -211,6 +211,37 @@ static void test_patches(void **state)
     api_fixture_close(&f);
 }
 
+static void put_times(struct buf *out, const char *text, int times)
+{
+    for (int i = 0; i < times; i++)
+        buf_puts(out, text);
+}
+
+/* Object and patch are each within the limit of depth; what they would make together is not. */
+static void test_patch_keeps_depth(void **state)
+{
+    (void)state;
+    struct api_fixture f;
+    api_fixture_open(&f);
+    enum { depth = 100 };
+    struct buf nested = BUF_INIT, text = BUF_INIT;
+    put_times(&nested, "{\"a\":", depth);
+    buf_puts(&nested, "{}");
+    put_times(&nested, "}", depth);
+    buf_printf(&text, "{\"metadata\":{\"name\":\"r\"},\"revision\":1,\"data\":%s}", buf_str(&nested));
+    api_do(&f, 201, API_CREATE, "controllerrevisions", "default", "", buf_str(&text));
+    buf_clear(&text);
+    buf_puts(&text, "[{\"op\":\"add\",\"path\":\"/data");
+    put_times(&text, "/a", depth + 1);
+    buf_printf(&text, "\",\"value\":%s}]", buf_str(&nested));
+    f.extra.content_type = "application/json-patch+json";
+    api_fails(&f, 400, "exceeded max depth", API_PATCH, "controllerrevisions", "default", "r",
+              buf_str(&text));
+    buf_free(&nested);
+    buf_free(&text);
+    api_fixture_close(&f);
+}
+
 static void test_server_side_apply(void **state)
 {
     (void)state;
@@ -354,6 +385,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_update_same_writes_nothing),
     cmocka_unit_test(test_dry_run),
     cmocka_unit_test(test_patches),
+    cmocka_unit_test(test_patch_keeps_depth),
     cmocka_unit_test(test_server_side_apply),
     cmocka_unit_test(test_status_and_generation),
     cmocka_unit_test(test_apply_gives_up),
