@@ -19,7 +19,7 @@
 static const struct controller_type *const controller_types[] = {
     &deployment_controller, &replicaset_controller,     &garbage_controller,   &namespace_controller,
     &endpoints_controller,  &serviceaccount_controller, &root_ca_controller,   &node_controller,
-    &taint_controller,      &pod_gc_controller,         &event_ttl_controller,
+    &taint_controller,      &pod_gc_controller,         &event_ttl_controller, &role_controller,
 };
 #define CONTROLLER_COUNT (sizeof(controller_types) / sizeof(controller_types[0]))
 
@@ -57,6 +57,7 @@ static const struct {
     {"coordination.k8s.io", "leases", KIND_LEASE},
     {"apps", "deployments", KIND_DEPLOYMENT},
     {"apps", "replicasets", KIND_REPLICASET},
+    {"rbac.authorization.k8s.io", "clusterroles", KIND_CLUSTERROLE},
 };
 
 static enum kind_id kind_id_of(const struct schema_kind *kind)

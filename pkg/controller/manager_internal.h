@@ -24,6 +24,7 @@ enum kind_id {
     KIND_LEASE,
     KIND_DEPLOYMENT,
     KIND_REPLICASET,
+    KIND_CLUSTERROLE,
 };
 
 /* A kind that the manager watches. */
@@ -80,6 +81,6 @@ const struct watched *manager_watched_at(const struct manager *manager, size_t i
 
 extern const struct controller_type deployment_controller, replicaset_controller, garbage_controller,
     namespace_controller, endpoints_controller, serviceaccount_controller, root_ca_controller,
-    node_controller, taint_controller, pod_gc_controller, event_ttl_controller;
+    node_controller, taint_controller, pod_gc_controller, event_ttl_controller, role_controller;
 
 #endif

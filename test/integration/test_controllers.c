@@ -475,6 +475,32 @@ static void test_one_owner_of_two_is_enough(void **state)
     eventually(!exists(&kube_configmaps, "default", "ab"));
 }
 
+static size_t rule_count(const char *role)
+{
+    static const struct client_resource roles = {"rbac.authorization.k8s.io", "v1", "clusterroles"};
+    json_auto_t *object = get(&roles, NULL, role);
+    return json_array_size(json_object_get(object, "rules"));
+}
+
+/* What is added to "view" also reaches "edit" and "admin", and goes again. */
+static void test_roles_aggregate(void **state)
+{
+    (void)state;
+    static const struct client_resource roles = {"rbac.authorization.k8s.io", "v1", "clusterroles"};
+    assert_true(manager_settle(c.manager, 5000));
+    size_t before = rule_count("admin"), view = rule_count("view");
+    assert_true(view > 0 && before > view);
+    create(&roles, NULL,
+           jq("{'apiVersion':'rbac.authorization.k8s.io/"
+              "v1','kind':'ClusterRole','metadata':{'name':'extra','labels':{"
+              "'rbac.authorization.k8s.io/aggregate-to-view':'true'}},'rules':[{'apiGroups':['example.com'],"
+              "'resources':['things'],'verbs':['get']}]}"));
+    eventually(rule_count("admin") == before + 1);
+    assert_int_equal(rule_count("view"), view + 1);
+    delete (&roles, NULL, "extra", NULL);
+    eventually(rule_count("admin") == before);
+}
+
 static json_t *event_of(const char *reason)
 {
     json_auto_t *events = list(&kube_events, "default", NULL);
@@ -534,6 +560,21 @@ static void create_pod_on(const char *name, const char *node, const char *tolera
               name, node, tolerations));
 }
 
+static bool pod_is_ready(const char *name)
+{
+    json_auto_t *pod = get(&kube_pods, "default", name);
+    return kube_pod_ready(pod);
+}
+
+/* A sign of life of a node, by its Lease. */
+static void renew_lease(const char *node)
+{
+    create(&kube_leases, "kube-node-lease",
+           jq("{'apiVersion':'coordination.k8s.io/v1','kind':'Lease','metadata':{'name':'%s'},'spec':{"
+              "'holderIdentity':'%s','renewTime':'2026-01-01T00:00:00.000000Z'}}",
+              node, node));
+}
+
 static void test_silent_node_loses_its_pods(void **state)
 {
     (void)state;
@@ -541,16 +582,17 @@ static void test_silent_node_loses_its_pods(void **state)
     create_pod_on("stays", "other", "[{'operator':'Exists'}]");
     create_pod_on("leaves", "other", "[{'operator':'Exists','effect':'NoExecute','tolerationSeconds':1}]");
     create_pod_on("here", "node", "[]");
+    eventually(pod_is_ready("stays"));
+    c.pods_stay_unready = true;
+    renew_lease("other"); /* whatever happened so far, it is lost from here */
     eventually(node_is_lost("other"));
     eventually(has_event("NodeNotReady", "Node other status is now: NodeNotReady"));
-    c.pods_stay_unready = true;
+    eventually(!pod_is_ready("stays"));
     eventually(!pod_exists("leaves"));
     eventually(has_event("TaintManagerEviction", "Marking for deletion Pod default/leaves"));
     assert_true(pod_exists("stays"));
     assert_true(pod_exists("here"));
     assert_false(node_is_lost("node"));
-    json_auto_t *stays = get(&kube_pods, "default", "stays");
-    assert_false(kube_pod_ready(stays));
 
     delete (&kube_nodes, NULL, "other", NULL); /* pods of a node that is gone go */
     eventually(!pod_exists("stays"));
@@ -562,9 +604,7 @@ static void test_node_is_heard_of_again(void **state)
     (void)state;
     add_node("other");
     eventually(node_is_lost("other"));
-    create(&kube_leases, "kube-node-lease",
-           jq("{'apiVersion':'coordination.k8s.io/v1','kind':'Lease','metadata':{'name':'other'},'spec':{"
-              "'holderIdentity':'other','renewTime':'2026-01-01T00:00:00.000000Z'}}"));
+    renew_lease("other");
     patch(&kube_nodes, "status", NULL, "other",
           jq("{'status':{'conditions':[{'type':'Ready','status':'True','reason':'KubeletReady'}]}}"));
     json_t *node = NULL;
@@ -611,6 +651,7 @@ static const struct CMUnitTest tests[] = {
     CLUSTER_TEST(test_what_each_namespace_has_comes_back),
     CLUSTER_TEST(test_garbage_of_the_past_is_found),
     CLUSTER_TEST(test_one_owner_of_two_is_enough),
+    CLUSTER_TEST(test_roles_aggregate),
     CLUSTER_TEST(test_equal_events_are_one),
     CLUSTER_TEST(test_silent_node_loses_its_pods),
     CLUSTER_TEST(test_node_is_heard_of_again),
