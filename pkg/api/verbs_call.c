@@ -214,7 +214,8 @@ void call_reply_error(struct api_call *call)
 {
     struct buf text = BUF_INIT;
     const char *name = call->name ? call->name : call->request->name;
-    int status = api_status_of(&text, &call->err, call->kind, name, call->causes);
+    int status = api_status_of(&text, &call->err, call->nameless ? NULL : call->kind,
+                               call->nameless ? NULL : name, call->causes);
     call_reply_text(call, status, &text);
 }
 

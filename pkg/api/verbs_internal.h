@@ -45,6 +45,7 @@ struct api_call {
     bool applied; /* server-side apply has set managedFields already */
     json_t *warnings;
     json_t *causes;
+    bool nameless; /* the details of a failure do not name the object */
     struct err err;
 
     /* The object as it stands, when the verb changes one: call_live fills both. */

@@ -17,8 +17,12 @@
 int verbs_patch_apply(struct api_call *call, const struct schema_message *message, const json_t *object,
                       const json_t *patch, json_t **out)
 {
-    if (content_is(call, PATCH_JSON))
-        return patch_json(object, patch, out, &call->err);
+    if (content_is(call, PATCH_JSON)) {
+        int rc = patch_json(object, patch, out, &call->err);
+        /* It is the patch that is invalid, not the object: upstream's details name nothing then. */
+        call->nameless = rc == ERR_INVALID;
+        return rc;
+    }
     if (content_is(call, PATCH_MERGE))
         return patch_merge(object, patch, out, &call->err);
     if (content_is(call, PATCH_STRATEGIC))
