@@ -165,6 +165,17 @@ static int is_clean(const struct segment *segment, uint64_t offset, bool *clean,
     return 0;
 }
 
+/* The same of a segment behind that one, by its first record: a prepared one has none, and reading all of its
+ * zeros would cost every start. */
+static int begins_later(const struct segment *segment, uint64_t seq, bool *found, struct err *err)
+{
+    struct frame frame = {0};
+    buf_auto struct buf record = BUF_INIT;
+    int rc = record_load(segment, BLOCKLOG_HEADER_SIZE, &frame, &record, err);
+    *found = rc > 0 && frame.seq > seq;
+    return rc < 0 ? rc : 0;
+}
+
 /* What lies behind the last whole record: nothing, a torn record (wiped), or damage (an error). */
 static int settle_tail(struct blocklog *log, struct segment *segment, uint64_t offset, uint64_t next_seq,
                        struct err *err)
@@ -183,7 +194,7 @@ static int settle_tail(struct blocklog *log, struct segment *segment, uint64_t o
             rc = missing_segment(n, err);
         if (rc < 0)
             break;
-        rc = find_later(&next, BLOCKLOG_HEADER_SIZE, next_seq, &later, err);
+        rc = begins_later(&next, next_seq, &later, err);
         segment_close(&next);
     }
     if (rc < 0)
