@@ -95,13 +95,24 @@ static void add_element(struct buf *elements, const char *text)
     buf_printf(elements, "%s%s", elements->len ? ",\n            " : "", text);
 }
 
+/* Whose chain it is, for people. Only letters that cannot end a comment get in. */
+static void put_comment(struct buf *out, const char *service, const char *port)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-./";
+    mem_auto char *text = mem_printf("%.200s %.63s", service, port);
+    for (char *p = text; *p; p++)
+        *p = strchr(allowed, *p) ? *p : *p == ' ' ? ' ' : '?';
+    buf_printf(out, "    # %s\n", text);
+}
+
 static void add_chain(struct parts *parts, const char *chain, const char *service, const json_t *port,
                       bool affinity, const json_t *targets, const struct ruleset_options *options)
 {
     size_t n;
     mem_auto const char **names = sorted_names(targets, &n);
     struct buf *out = &parts->chains;
-    buf_printf(out, "    # %.200s %s\n    chain %s {\n", service, json_str_or_empty(port, "name"), chain);
+    put_comment(out, service, json_str_or_empty(port, "name"));
+    buf_printf(out, "    chain %s {\n", chain);
     buf_printf(out, "        ip saddr != %s meta mark set meta mark or " RULESET_MARK "\n",
                options->cluster_cidr);
     buf_printf(out, "        meta l4proto %s dnat ip to ", json_str_or_empty(port, "protocol"));
@@ -109,7 +120,10 @@ static void add_chain(struct parts *parts, const char *chain, const char *servic
         const char *ip = json_string_value(json_object_get(targets, names[0]));
         buf_printf(out, "%s:%s\n    }\n", ip, strrchr(names[0], ' ') + 1);
     } else {
-        buf_printf(out, "%s mod %zu map {", affinity ? "jhash ip saddr" : "numgen random", n);
+        /* With a seed of its own each table would send a client elsewhere. */
+        buf_printf(out,
+                   affinity ? "jhash ip saddr mod %zu seed 0x6b617465 map {" : "numgen random mod %zu map {",
+                   n);
         for (size_t i = 0; i < n; i++)
             buf_printf(out, "%s %zu : %s", i ? "," : "", i, names[i]);
         buf_puts(out, " }\n    }\n");

@@ -139,7 +139,7 @@ static void test_affinity_hashes_client(void **state)
         "\"sessionAffinity\":\"ClientIP\",\"ports\":[{\"name\":\"http\",\"port\":80}]}}");
     set_slice(&m, SLICE(READY("10.42.0.3") "," READY("10.42.0.2")));
     char *text = render(&m);
-    assert_has(text, "jhash ip saddr mod 2 map");
+    assert_has(text, "jhash ip saddr mod 2 seed");
     free(text);
     proxy_model_free(&m);
 }
@@ -158,6 +158,16 @@ static void test_hostile_text_stays_out(void **state)
     set_slice(&m, SLICE("{\"addresses\":[\"x; flush ruleset\"]}"));
     char *text = render(&m);
     assert_has_not(text, "flush");
+    free(text);
+    set_service(&m, "{\"metadata\":{\"namespace\":\"default\",\"name\":\"a\\n}flush ruleset\\n{\"},\"spec\":{"
+                    "\"clusterIP\":\"10.43.0.7\",\"ports\":[{\"name\":\"http\",\"port\":80}]}}");
+    json_auto_t *slice = parse(SLICE(READY("10.42.0.2")));
+    json_object_set_new(json_object_get(json_object_get(slice, "metadata"), "labels"),
+                        "kubernetes.io/service-name", json_string("a\n}flush ruleset\n{"));
+    assert_true(proxy_model_set_slice(&m, slice));
+    text = render(&m);
+    assert_has(text, "dnat ip to 10.42.0.2:8080");
+    assert_has_not(text, "\n}flush");
     free(text);
     proxy_model_free(&m);
 }
@@ -199,6 +209,17 @@ static void test_kernel_leads_connections(void **state)
     int at_a = net_accepted(a), at_b = net_accepted(b);
     assert_int_equal(at_a + at_b, 40);
     assert_true(at_a > 0 && at_b > 0);
+
+    /* With affinity one client stays at one endpoint. */
+    json_auto_t *sticky = parse(WEB);
+    json_object_set_new(json_object_get(sticky, "spec"), "sessionAffinity", json_string("ClientIP"));
+    proxy_model_set_service(&m, sticky);
+    for (int i = 0; i < 10; i++) {
+        apply(&m); /* also when the rules are replaced */
+        assert_int_equal(net_connect("10.43.0.10", 80), 0);
+    }
+    at_a = net_accepted(a), at_b = net_accepted(b);
+    assert_true((at_a == 10 && at_b == 0) || (at_a == 0 && at_b == 10));
 
     struct err err = {0};
     assert_int_equal(proxy_cleanup(&err), 0);
