@@ -165,20 +165,23 @@ static int is_clean(const struct segment *segment, uint64_t offset, bool *clean,
     return 0;
 }
 
-/* The same of a segment behind that one, by its first record: a prepared one has none, and reading all of its
- * zeros would cost every start. */
-static int begins_later(const struct segment *segment, uint64_t seq, bool *found, struct err *err)
+/* The same of a segment behind that one. A prepared one has nothing where its first record would be; reading
+ * all of its zeros would cost every start, so that is done only when the whole log is read anyway. */
+static int has_later(const struct segment *segment, uint64_t seq, bool thorough, bool *found, struct err *err)
 {
-    struct frame frame = {0};
-    buf_auto struct buf record = BUF_INIT;
-    int rc = record_load(segment, BLOCKLOG_HEADER_SIZE, &frame, &record, err);
-    *found = rc > 0 && frame.seq > seq;
-    return rc < 0 ? rc : 0;
+    uint8_t frame[BLOCKLOG_FRAME_SIZE] = {0};
+    static const uint8_t zeros[BLOCKLOG_FRAME_SIZE];
+    if (segment->present >= BLOCKLOG_HEADER_SIZE + sizeof(frame) &&
+        !segment_read_all(segment->fd, frame, sizeof(frame), BLOCKLOG_HEADER_SIZE))
+        return err_set_errno(err, "cannot read segment %u of the block log", segment->number);
+    if (!thorough && !memcmp(frame, zeros, sizeof(frame)))
+        return 0;
+    return find_later(segment, BLOCKLOG_HEADER_SIZE, seq, found, err);
 }
 
 /* What lies behind the last whole record: nothing, a torn record (wiped), or damage (an error). */
 static int settle_tail(struct blocklog *log, struct segment *segment, uint64_t offset, uint64_t next_seq,
-                       struct err *err)
+                       bool thorough, struct err *err)
 {
     bool clean, later = false;
     int rc = is_clean(segment, offset, &clean, err);
@@ -194,7 +197,7 @@ static int settle_tail(struct blocklog *log, struct segment *segment, uint64_t o
             rc = missing_segment(n, err);
         if (rc < 0)
             break;
-        rc = begins_later(&next, next_seq, &later, err);
+        rc = has_later(&next, next_seq, thorough, &later, err);
         segment_close(&next);
     }
     if (rc < 0)
@@ -283,7 +286,7 @@ int blocklog_recover(struct blocklog *log, struct blocklog_pos from, uint64_t ne
         if (!rc)
             rc = continues_in(log, number + 1, scan.next_seq, &more, err);
         if (!rc && !more)
-            rc = settle_tail(log, &segment, offset, scan.next_seq, err);
+            rc = settle_tail(log, &segment, offset, scan.next_seq, !from.segment, err);
         if (rc || more) {
             segment_close(&segment);
             if (rc)

@@ -305,6 +305,33 @@ static void test_damage_before_a_later_segment(void **state)
     scratch_remove(&dir);
 }
 
+/* The first record of the newest segment, whether flipped or wiped. */
+static void test_damage_at_a_segment_start(void **state)
+{
+    (void)state;
+    struct scratch dir;
+    scratch_make_in_memory(&dir);
+    write_log(dir.path, 60);
+    struct blocklog *log;
+    struct seen seen;
+    struct err err;
+    assert_int_equal(open_and_recover(&log, dir.path, &seen, &err), 0);
+    blocklog_close(log);
+    size_t first = 0;
+    while (seen.at[first].segment == 1)
+        first++;
+    assert_true(seen.at[59].segment == 2 && first < 55);
+    mem_auto char *path = mem_strdup(scratch_file(&dir, "log-00000002.seg"));
+    flip(path, seen.at[first].offset + 3);
+    assert_int_equal(open_and_recover(&log, dir.path, &seen, &err), ERR_CORRUPT);
+    static const uint8_t zeros[64];
+    int fd = open(path, O_WRONLY);
+    assert_int_equal(pwrite(fd, zeros, sizeof(zeros), BLOCKLOG_HEADER_SIZE), sizeof(zeros));
+    close(fd);
+    assert_int_equal(open_and_recover(&log, dir.path, &seen, &err), ERR_CORRUPT);
+    scratch_remove(&dir);
+}
+
 static void test_missing_and_exchanged_segments(void **state)
 {
     (void)state;
@@ -389,6 +416,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_zeros_from_every_byte),
     cmocka_unit_test(test_flip_every_byte),
     cmocka_unit_test(test_damage_before_a_later_segment),
+    cmocka_unit_test(test_damage_at_a_segment_start),
     cmocka_unit_test(test_missing_and_exchanged_segments),
     cmocka_unit_test(test_oldest_and_remove),
     cmocka_unit_test(test_no_room_for_a_segment),
