@@ -80,6 +80,7 @@ struct http_request {
     char *selector; /* made for a watch of one object */
     struct err err; /* set: the request fails, whatever its body */
     int status;     /* of the answer, for the metrics */
+    bool upgraded;  /* the connection has left HTTP: nothing can be answered on it any more */
     bool counted;   /* in http->active */
 
     atomic_int meeting;
@@ -223,5 +224,11 @@ int http_upgrade_negotiate(struct http_request *request, bool port_forward, stru
 /* Answers 101 and connects the client to the runtime's streaming server at url. */
 enum MHD_Result http_upgrade_reply(struct http_request *request, const struct http_upgrade *upgrade,
                                    const char *url);
+
+/* ---- http_tunnel.c ---- */
+
+/* Carries bytes between a TLS session (whose descriptor does not block) and fd until fd ends or the client is
+ * gone. Both stay open. */
+void http_tunnel_run(gnutls_session_t session, int tls_fd, int fd);
 
 #endif

@@ -366,6 +366,8 @@ enum MHD_Result http_pod_run(struct http_request *request)
 enum MHD_Result http_pod_resume(struct http_request *request)
 {
     struct http_job *job = request->job;
+    if (request->upgraded)
+        return MHD_NO;
     if (job->code)
         return http_reply_err(request);
     if (job->kind != JOB_LOG)

@@ -148,7 +148,7 @@ static unsigned thread_count(void)
 static int daemon_start(struct api_http *http, struct err *err)
 {
     const unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_TLS |
-                           MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG;
+                           MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     struct pki *pki = http->server->pki;
     http->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, http_access, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,

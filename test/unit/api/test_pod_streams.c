@@ -216,25 +216,22 @@ static void test_exec_errors_come_before_the_upgrade(void **state)
                        "BadRequest", "pod waiting does not have a host assigned");
 }
 
-static void test_exec_connects_client_and_runtime(void **state)
+/* Both sides of an exec, past their 101. Returns the runtime's socket. */
+static int exec_open(struct http_client *c, const char *query)
 {
-    (void)state;
-    struct http_client c;
+    static const char answer[] =
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
+        "X-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\n";
     char request[1024] = "";
-    http_connect(&c, &f, f.admin);
-    assert_true(http_send_text(
-        &c, "POST " PODS "/two/exec?container=b&command=sh&command=-c&command=a%20b&stdin=true&"
-            "stdout=true&tty=true HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
-            "Upgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: v5.channel.k8s.io\r\n"
-            "X-Stream-Protocol-Version: v4.channel.k8s.io\r\nContent-Length: 0\r\n\r\n"));
-    assert_true(http_receive_head(&c));
-    assert_int_equal(c.status, 101);
-    assert_non_null(strcasestr(c.headers.data, "Upgrade: SPDY/3.1"));
-    assert_non_null(strcasestr(c.headers.data, "X-Stream-Protocol-Version: v4.channel.k8s.io"));
-    assert_string_equal(kubelet.container, "b");
-    assert_string_equal(kubelet.command, "sh|-c|a b|");
-    assert_true(kubelet.tty);
-    /* The runtime sees the request, and its bytes reach the client. */
+    mem_auto char *text =
+        mem_printf("POST " PODS "/two/exec?%s HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
+                   "Upgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: v5.channel.k8s.io\r\n"
+                   "X-Stream-Protocol-Version: v4.channel.k8s.io\r\nContent-Length: 0\r\n\r\n",
+                   query);
+    http_connect(c, &f, f.admin);
+    assert_true(http_send_text(c, text));
+    assert_true(http_receive_head(c));
+    assert_int_equal(c->status, 101);
     int fd = accept(kubelet.runtime_fd, NULL, NULL);
     assert_true(fd >= 0);
     size_t len = 0;
@@ -245,10 +242,21 @@ static void test_exec_connects_client_and_runtime(void **state)
         request[len] = '\0';
     }
     assert_non_null(strstr(request, "/exec/token"));
-    static const char answer[] =
-        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
-        "X-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\nhello";
     assert_int_equal(write(fd, answer, strlen(answer)), (ssize_t)strlen(answer));
+    return fd;
+}
+
+static void test_exec_connects_client_and_runtime(void **state)
+{
+    (void)state;
+    struct http_client c;
+    int fd = exec_open(&c, "container=b&command=sh&command=-c&command=a%20b&stdin=true&stdout=true&tty=true");
+    assert_non_null(strcasestr(c.headers.data, "Upgrade: SPDY/3.1"));
+    assert_non_null(strcasestr(c.headers.data, "X-Stream-Protocol-Version: v4.channel.k8s.io"));
+    assert_string_equal(kubelet.container, "b");
+    assert_string_equal(kubelet.command, "sh|-c|a b|");
+    assert_true(kubelet.tty);
+    assert_int_equal(write(fd, "hello", 5), 5);
     while (c.in.len < 5)
         assert_true(http_more(&c));
     assert_memory_equal(c.in.data, "hello", 5);
@@ -260,6 +268,86 @@ static void test_exec_connects_client_and_runtime(void **state)
     while (http_more(&c)) /* ends with the runtime */
         ;
     http_disconnect(&c);
+}
+
+/* Bytes that differ at every place where a block could be lost, doubled or moved. */
+static void pattern_fill(unsigned char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = (unsigned char)(i * 2654435761u >> 13);
+}
+
+#define BULK (3u << 20)
+
+struct bulk {
+    int fd;
+    unsigned char *bytes;
+};
+
+static void *write_bulk(void *arg)
+{
+    struct bulk *bulk = arg;
+    size_t sent = 0;
+    while (sent < BULK) {
+        ssize_t n = write(bulk->fd, bulk->bytes + sent, BULK - sent);
+        if (n <= 0)
+            break;
+        sent += (size_t)n;
+    }
+    shutdown(bulk->fd, SHUT_WR); /* and nothing more: all of it must arrive all the same */
+    return NULL;
+}
+
+static void test_nothing_is_lost_at_the_end_of_a_stream(void **state)
+{
+    (void)state;
+    struct http_client c;
+    pthread_t thread;
+    struct bulk bulk = {.fd = exec_open(&c, "container=b&command=cat&stdout=true"), .bytes = mem_alloc(BULK)};
+    pattern_fill(bulk.bytes, BULK);
+    assert_int_equal(pthread_create(&thread, NULL, write_bulk, &bulk), 0);
+    while (http_more(&c))
+        ;
+    pthread_join(thread, NULL);
+    assert_int_equal(c.in.len, BULK);
+    assert_memory_equal(c.in.data, bulk.bytes, BULK);
+    close(bulk.fd);
+    http_disconnect(&c);
+    free(bulk.bytes);
+}
+
+struct reader {
+    int fd;
+    struct buf bytes;
+};
+
+static void *read_all(void *arg)
+{
+    struct reader *reader = arg;
+    char bytes[65536];
+    ssize_t n;
+    while (reader->bytes.len < BULK && (n = read(reader->fd, bytes, sizeof(bytes))) > 0)
+        buf_append(&reader->bytes, bytes, (size_t)n);
+    return NULL;
+}
+
+static void test_a_large_input_arrives_whole(void **state)
+{
+    (void)state;
+    struct http_client c;
+    pthread_t thread;
+    unsigned char *bytes = mem_alloc(BULK);
+    struct reader reader = {.fd = exec_open(&c, "container=b&command=cat&stdin=true&stdout=true")};
+    pattern_fill(bytes, BULK);
+    assert_int_equal(pthread_create(&thread, NULL, read_all, &reader), 0);
+    assert_true(http_send(&c, bytes, BULK));
+    pthread_join(thread, NULL);
+    assert_int_equal(reader.bytes.len, BULK);
+    assert_memory_equal(reader.bytes.data, bytes, BULK);
+    close(reader.fd);
+    http_disconnect(&c);
+    buf_free(&reader.bytes);
+    free(bytes);
 }
 
 static void test_a_stop_ends_open_streams(void **state)
@@ -289,6 +377,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_log_errors),
         cmocka_unit_test(test_exec_errors_come_before_the_upgrade),
         cmocka_unit_test(test_exec_connects_client_and_runtime),
+        cmocka_unit_test(test_nothing_is_lost_at_the_end_of_a_stream),
+        cmocka_unit_test(test_a_large_input_arrives_whole),
         cmocka_unit_test(test_a_stop_ends_open_streams),
     };
     if (argc > 1)
