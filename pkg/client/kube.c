@@ -231,6 +231,11 @@ bool kube_equal(const json_t *a, const json_t *b)
     return true;
 }
 
+bool kube_namespace_terminating(const struct err *err)
+{
+    return err->code == ERR_FORBIDDEN && strstr(err->message, "because it is being terminated");
+}
+
 int kube_list_owned(struct client *client, const struct client_resource *resource, const char *namespace,
                     const char *owner_uid, json_t **items, struct err *err)
 {

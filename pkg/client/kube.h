@@ -61,6 +61,9 @@ bool kube_tolerates(const json_t *toleration, const json_t *taint);
 /* Equal where absent, null, zero, "", false, [] and {} are the same: what omitempty makes of them. */
 bool kube_equal(const json_t *a, const json_t *b);
 
+/* Whether a create was refused because its namespace is going: there is nothing to try again. */
+bool kube_namespace_terminating(const struct err *err);
+
 /* As client_list, but only the objects that have the owner (by the index). */
 int kube_list_owned(struct client *client, const struct client_resource *resource, const char *namespace,
                     const char *owner_uid, json_t **items, struct err *err);

@@ -177,6 +177,8 @@ static void sync_item(struct manager *m, struct work_item *item)
     if (manager_owns(m, c, item->key)) {
         struct sync_in in = {.key = item->key, .now_us = clock_wall_us()};
         rc = c->type->sync(c, &in, &again_us, &err);
+        if (rc && kube_namespace_terminating(&err))
+            rc = 0;
     }
     if (rc)
         log_write(rc == ERR_CONFLICT || rc == ERR_NOT_FOUND ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "controller",

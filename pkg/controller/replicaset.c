@@ -79,6 +79,8 @@ static int create_pod(struct controller *self, const json_t *rs, const json_t *p
 {
     json_t *created = NULL;
     int rc = client_create(self->client, &kube_pods, kube_namespace(rs), pod, &created, err);
+    if (rc && kube_namespace_terminating(err))
+        return rc;
     if (rc) {
         event_record_kind(self->events, "apps/v1", "ReplicaSet", rs, EVENT_WARNING, "FailedCreate",
                           "Error creating: %s", err->message);
@@ -153,7 +155,7 @@ static int sync_set(struct replicaset_controller *self, const char *namespace, c
     const char *failure = NULL;
     int manage_rc = 0;
     if (plan.create && (manage_rc = create_pods(base, rs, plan.create, pods, err)))
-        failure = "FailedCreate";
+        failure = kube_namespace_terminating(err) ? NULL : "FailedCreate";
     else if (remove && (manage_rc = remove_pods(base, rs, remove, err)))
         failure = "FailedDelete";
     mem_auto char *message = mem_strdup(err->message);
