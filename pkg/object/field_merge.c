@@ -27,8 +27,8 @@ static json_t *remove_from_map(struct field_place place, const json_t *value, co
         json_t *kept = child && child->count && field_place_member(place, name, &at)
                            ? remove_items(at, member, child)
                            : json_incref(member);
-        if (kept)
-            json_object_set_new_nocheck(out, name, kept);
+        /* A member of which nothing is left is still there, as null: its owner did not give it up. */
+        json_object_set_new_nocheck(out, name, kept ? kept : json_null());
     }
     return out;
 }

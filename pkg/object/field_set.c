@@ -293,7 +293,7 @@ static void read_members(struct field_arena *arena, struct field_set *set, const
 static void read_member(struct field_arena *arena, struct field_set *set, const char *element,
                         const json_t *value)
 {
-    if (!strchr("fkvi", element[0]) || element[1] != ':')
+    if (!element[0] || !strchr("fkvi", element[0]) || element[1] != ':')
         return;
     mem_auto char *canonical = NULL;
     if (element[0] == 'k' || element[0] == 'v') {

@@ -39,8 +39,11 @@ static void walk_set(struct field_arena *arena, struct field_set *set, struct fi
         json_t *item;
         json_array_foreach(value, i, item)
         {
-            if (!field_place_element(place, item, &element))
-                continue;
+            /* An item without identity counts by its place, so that its list is not taken for empty. */
+            if (!field_place_element(place, item, &element)) {
+                buf_clear(&element);
+                buf_printf(&element, "i:%zu", i);
+            }
             struct field_path here = field_path_item(path, &element);
             walk_set(arena, set, field_place_item(place), item, &here);
             field_set_insert(arena, set, &here);

@@ -388,6 +388,25 @@ static void test_apply_removes_what_it_no_longer_has(void **state)
     json_decref(mixed);
 }
 
+/* An empty struct that is applied owns itself, not what others put into it. */
+static void test_apply_of_an_empty_struct(void **state)
+{
+    (void)state;
+    static const char empty[] =
+        "{'apiVersion':'apps/v1','kind':'Deployment','metadata':{'name':'x'},'spec':{'template':{}}}";
+    json_t *live = object_of("Deployment", deployment);
+    json_t *one = apply_ok("Deployment", live, empty, "me", false, NOW);
+    json_t *two = apply_ok("Deployment", one, empty, "me", false, LATER);
+    assert_true(json_equal(one, two));
+    assert_int_equal(json_array_size(json_object_get(
+                         json_object_get(json_object_get(json_object_get(two, "spec"), "template"), "spec"),
+                         "containers")),
+                     1);
+    json_decref(live);
+    json_decref(one);
+    json_decref(two);
+}
+
 static void test_apply_of_the_same_keeps_the_time(void **state)
 {
     (void)state;
@@ -593,6 +612,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_apply_creates_and_owns_what_was_sent),
     cmocka_unit_test(test_apply_result_is_complete),
     cmocka_unit_test(test_apply_removes_what_it_no_longer_has),
+    cmocka_unit_test(test_apply_of_an_empty_struct),
     cmocka_unit_test(test_apply_of_the_same_keeps_the_time),
     cmocka_unit_test(test_apply_conflicts),
     cmocka_unit_test(test_apply_conflicts_of_several_managers),
