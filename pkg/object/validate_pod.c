@@ -100,6 +100,9 @@ void check_pod_spec(struct field_errors *errors, const struct where *at, const j
     check_host_ports(errors, at, spec, is_pod);
     check_enum(errors, AT(at, "restartPolicy"), text_at(spec, "restartPolicy"), restarts);
     check_enum(errors, AT(at, "dnsPolicy"), text_at(spec, "dnsPolicy"), dns);
+    static const char *const preemption[] = {"PreemptLowerPriority", "Never", NULL};
+    if (json_object_get(spec, "preemptionPolicy"))
+        check_enum(errors, AT(at, "preemptionPolicy"), text_at(spec, "preemptionPolicy"), preemption);
     check_labels(errors, AT(at, "nodeSelector"), json_object_get(spec, "nodeSelector"));
     check_security(errors, at, spec);
     check_affinity(errors, AT(at, "affinity"), json_object_get(spec, "affinity"));

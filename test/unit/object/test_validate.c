@@ -229,6 +229,9 @@ static void test_validate_pods(void **state)
          "spec.containers[0].imagePullPolicy: Unsupported value: \"Sometimes\": supported values: "
          "\"Always\", "
          "\"IfNotPresent\", \"Never\""},
+        {"Pod", POD("'preemptionPolicy':'Odd','containers':[{'name':'a','image':'b'}]"), NULL,
+         "spec.preemptionPolicy: Unsupported value: \"Odd\": supported values: \"PreemptLowerPriority\", "
+         "\"Never\""},
         {"Pod", POD("'restartPolicy':'Maybe','containers':[{'name':'a','image':'b'}]"), NULL,
          "spec.restartPolicy: Unsupported value: \"Maybe\": supported values: \"Always\", \"OnFailure\", "
          "\"Never\""},
@@ -552,9 +555,12 @@ static void test_validate_by_schema(void **state)
 {
     (void)state;
     static const struct invalid cases[] = {
-        {"Pod", POD("'preemptionPolicy':'Odd','containers':[{'name':'a','image':'b'}]"), NULL,
-         "spec.preemptionPolicy: Unsupported value: \"Odd\": supported values: \"Never\", "
-         "\"PreemptLowerPriority\""},
+        {"Pod",
+         POD("'securityContext':{'seccompProfile':{'type':'Odd'}},'containers':[{'name':'a','image':'b'}]"),
+         NULL,
+         "spec.securityContext.seccompProfile.type: Unsupported value: \"Odd\": supported values: "
+         "\"Localhost\", "
+         "\"RuntimeDefault\", \"Unconfined\""},
     };
     CHECK_ALL(cases);
 }
