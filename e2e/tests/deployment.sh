@@ -11,7 +11,8 @@ wait_equal 60 3 k get deployment web -o 'jsonpath={.status.readyReplicas}'
 
 k set env deployment/web COLOR=green
 k rollout status deployment/web --timeout=90s
-check_equal "$(k get pods -l app=web --field-selector status.phase=Running -o 'jsonpath={.items[0].spec.containers[0].env[0].value}')" green
+# Old pods are listed until they have ended.
+wait_equal 30 "green green green" k get pods -l app=web -o 'jsonpath={.items[*].spec.containers[0].env[0].value}'
 check_contains "$(k rollout history deployment/web)" "2"
 k rollout undo deployment/web
 k rollout status deployment/web --timeout=90s
