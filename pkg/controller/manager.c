@@ -20,6 +20,7 @@ static const struct controller_type *const controller_types[] = {
     &deployment_controller, &replicaset_controller,     &garbage_controller,   &namespace_controller,
     &endpoints_controller,  &serviceaccount_controller, &root_ca_controller,   &node_controller,
     &taint_controller,      &pod_gc_controller,         &event_ttl_controller, &role_controller,
+    &mirror_controller,
 };
 #define CONTROLLER_COUNT (sizeof(controller_types) / sizeof(controller_types[0]))
 

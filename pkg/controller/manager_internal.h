@@ -81,6 +81,7 @@ const struct watched *manager_watched_at(const struct manager *manager, size_t i
 
 extern const struct controller_type deployment_controller, replicaset_controller, garbage_controller,
     namespace_controller, endpoints_controller, serviceaccount_controller, root_ca_controller,
-    node_controller, taint_controller, pod_gc_controller, event_ttl_controller, role_controller;
+    node_controller, taint_controller, pod_gc_controller, event_ttl_controller, role_controller,
+    mirror_controller;
 
 #endif

@@ -347,6 +347,35 @@ static void test_endpoints_follow_pods(void **state)
                count(&kube_endpointslices, "default") == 1); /* kubernetes */
 }
 
+static bool mirrored(const char *ip)
+{
+    json_auto_t *slices = list(&kube_endpointslices, "default", "kubernetes.io/service-name=outside");
+    const json_t *slice = json_array_get(slices, 0);
+    const json_t *endpoint = json_array_get(json_object_get(slice, "endpoints"), 0);
+    const char *have = json_string_value(json_array_get(json_object_get(endpoint, "addresses"), 0));
+    return json_array_size(slices) == (ip ? 1 : 0) &&
+           (!ip || (have && !strcmp(have, ip) && json_bool_at(endpoint, "conditions", "ready") &&
+                    json_int_or(0, json_array_get(json_object_get(slice, "ports"), 0), "port") == 5432));
+}
+
+static void test_endpoints_of_users_are_mirrored(void **state)
+{
+    (void)state;
+    create(&kube_services, "default",
+           jq("{'apiVersion':'v1','kind':'Service','metadata':{'name':'outside'},'spec':{'ports':[{'port':"
+              "5432}]}}"));
+    create(&kube_endpoints, "default",
+           jq("{'apiVersion':'v1','kind':'Endpoints','metadata':{'name':'outside'},'subsets':[{'addresses':[{"
+              "'ip':"
+              "'192.0.2.10'}],'ports':[{'port':5432}]}]}"));
+    eventually(mirrored("192.0.2.10"));
+    patch(&kube_endpoints, NULL, "default", "outside",
+          jq("{'subsets':[{'addresses':[{'ip':'192.0.2.11'}],'ports':[{'port':5432}]}]}"));
+    eventually(mirrored("192.0.2.11"));
+    patch(&kube_endpoints, NULL, "default", "outside", jq("{'subsets':null}"));
+    eventually(mirrored(NULL));
+}
+
 static bool unschedulable(const char *name, const char *message)
 {
     json_auto_t *pod = get(&kube_pods, "default", name);
@@ -646,6 +675,7 @@ static const struct CMUnitTest tests[] = {
     CLUSTER_TEST(test_pod_that_leaves_its_set_is_released),
     CLUSTER_TEST(test_namespace_goes_with_its_content),
     CLUSTER_TEST(test_endpoints_follow_pods),
+    CLUSTER_TEST(test_endpoints_of_users_are_mirrored),
     CLUSTER_TEST(test_unschedulable_pod_waits_for_room),
     CLUSTER_TEST(test_cordon_taints_the_node),
     CLUSTER_TEST(test_what_each_namespace_has_comes_back),
