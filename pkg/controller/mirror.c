@@ -13,9 +13,9 @@ static void mirror_event(struct controller *self, const struct watched *kind, en
 {
     if (event == CLIENT_DELETED)
         return; /* slices go with the Endpoints that own them, and without a service nobody asks for them */
-    if (kind->id == KIND_ENDPOINTS && mirror_wanted(object))
-        controller_add_object(self, object);
-    else if (kind->id == KIND_SERVICE && json_object_size(json_at(object, "spec", "selector")) == 0)
+    bool own = kind->id == KIND_ENDPOINTS && mirror_wanted(object);
+    bool service = kind->id == KIND_SERVICE && json_object_size(json_at(object, "spec", "selector")) == 0;
+    if (own || service)
         controller_add_object(self, object);
 }
 
