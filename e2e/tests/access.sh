@@ -16,6 +16,10 @@ check_equal "$(curl -ks -o /dev/null -w '%{http_code}' "$server/api/v1/namespace
 check_equal "$(curl -ks -o /dev/null -w '%{http_code}' "$server/version")" 200
 check_equal "$(curl -ks -o /dev/null -w '%{http_code}' "$server/healthz")" 200
 
+host=${server#https://}
+check_contains "$(openssl s_client -connect "$host" -tls1_3 </dev/null 2>&1)" "TLSv1.3"
+if openssl s_client -connect "$host" -tls1_2 </dev/null >/dev/null 2>&1; then fail "TLS 1.2 was accepted"; fi
+
 k create secret generic hush --from-literal=word=correct-horse-battery-staple
 check_equal "$(k get secret hush -o 'jsonpath={.data.word}' | base64 -d)" correct-horse-battery-staple
 if grep -rqa -e correct-horse-battery-staple -e "$(printf correct-horse-battery-staple | base64)" "$DATA_DIR/chain" "$DATA_DIR/pki"; then
