@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char magic[8] __attribute__((nonstring)) = "KATENALG";
+static const char magic[8] = "KATENALG";
 #define ZERO_CHUNK (256u << 10)
 #define SEGMENT_SIZE_MAX (2ull * BLOCKLOG_RECORD_MAX)
 

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char magic[8] __attribute__((nonstring)) = "KATENACP";
+static const char magic[8] = "KATENACP";
 #define FIXED_SIZE (8 + 4 + 4 + 8 + 8 + 4 + 4 + 8 + 8 + CHECKPOINT_BOOT_MAX)
 #define SUM_SIZE 32
 #define FILE_MAX (FIXED_SIZE + 2 * 65536 + SUM_SIZE)
