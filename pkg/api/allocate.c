@@ -71,7 +71,7 @@ bool allocator_contains(const struct api_allocator *allocator, const char *text)
 
 static struct api_reserved **find(struct api_reserved **list, const char *term, const char *value)
 {
-    while (*list && (strcmp((*list)->term, term) != 0 || strcmp((*list)->value, value)))
+    while (*list && (strcmp((*list)->term, term) != 0 || strcmp((*list)->value, value) != 0))
         list = &(*list)->next;
     return list;
 }

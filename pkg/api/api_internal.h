@@ -20,8 +20,9 @@
 
 #define API_BODY_MAX (3 * 1024 * 1024)
 #define API_TOKEN_ISSUER "https://kubernetes.default.svc.cluster.local"
-#define API_TOKEN_AUDIENCE "https://kubernetes.default.svc.cluster.local" /* the default and the API's own \
-                                                                           */
+#define API_TOKEN_AUDIENCE                                                          \
+    "https://kubernetes.default.svc.cluster.local" /* the default and the API's own \
+                                                    */
 
 struct api_hub;   /* watch: hub.c */
 struct api_verbs; /* verbs_*.c: allocators, sealing, caches */

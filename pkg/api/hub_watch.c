@@ -149,8 +149,8 @@ static bool on_past(void *arg, const struct state_change *change)
     }
     r->reached = change->object.rv;
     const struct resource_key *key = &change->object.key;
-    if (strcmp(key->resource, watch->channel->resource) != 0 || strcmp(key->group, watch->channel->group) ||
-        !key_matches(watch, key->namespace, key->name))
+    if (strcmp(key->resource, watch->channel->resource) != 0 ||
+        strcmp(key->group, watch->channel->group) != 0 || !key_matches(watch, key->namespace, key->name))
         return true;
     struct hub_event *event = hub_event_new(watch->hub->server, change, watch->selects);
     if (!event)

@@ -20,7 +20,7 @@ static bool on_change(void *arg, const struct state_change *change)
 {
     struct reading *r = arg;
     const struct state_object *o = &change->object;
-    if (strcmp(o->key.resource, r->kind->plural) != 0 || strcmp(o->key.group, r->kind->group))
+    if (strcmp(o->key.resource, r->kind->plural) != 0 || strcmp(o->key.group, r->kind->group) != 0)
         return true;
     buf_auto struct buf key = BUF_INIT;
     key_encode(&key, &o->key);

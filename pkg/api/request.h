@@ -60,8 +60,8 @@ struct api_request {
     const char *resource_version;
     const char *resource_version_match;
     const char *continue_token;
-    int64_t limit;           /* 0: none */
-    int64_t timeout_s;       /* watch; 0: a default */
+    int64_t limit;     /* 0: none */
+    int64_t timeout_s; /* watch; 0: a default */
     bool allow_bookmarks;
     bool send_initial_events;
     bool send_initial_events_set;
@@ -77,7 +77,7 @@ struct api_request {
 
     bool may_block; /* the calling thread has nothing else to do: it may make the block itself, which
                        saves two hand-offs between threads; done is then called before api_handle returns */
-    int tries; /* kept by the verbs across retries; 0 at first */
+    int tries;      /* kept by the verbs across retries; 0 at first */
 };
 
 /* A list that is being read: items come one by one out of a snapshot, so it is never whole in memory. */
@@ -94,10 +94,10 @@ void api_list_free(struct api_list *list);
  * window ends with an ERROR event of reason Expired. */
 struct api_watch;
 struct api_watch_event {
-    const char *type;  /* ADDED, MODIFIED, DELETED, BOOKMARK, ERROR */
-    const char *json;  /* the object's (or Status') text, shared by all watchers; valid until the next call */
+    const char *type; /* ADDED, MODIFIED, DELETED, BOOKMARK, ERROR */
+    const char *json; /* the object's (or Status') text, shared by all watchers; valid until the next call */
     size_t json_len;
-    bool initial_end;  /* a bookmark that carries k8s.io/initial-events-end */
+    bool initial_end; /* a bookmark that carries k8s.io/initial-events-end */
 };
 /* The next event without waiting; false when there is none now. */
 bool api_watch_next(struct api_watch *watch, struct api_watch_event *event);
@@ -107,12 +107,12 @@ void api_watch_on_ready(struct api_watch *watch, void (*wake)(void *arg), void *
 void api_watch_close(struct api_watch *watch); /* wake is not called after this returns */
 
 struct api_response {
-    int status;          /* HTTP status */
-    struct buf body;     /* JSON text of the object, or of a Status; when there is neither list nor watch */
+    int status;      /* HTTP status */
+    struct buf body; /* JSON text of the object, or of a Status; when there is neither list nor watch */
     struct api_list *list;
     struct api_watch *watch;
-    json_t *warnings;    /* array of strings for Warning headers; may be NULL */
-    bool retry;          /* lost a race without a precondition: call api_handle again with the same request */
+    json_t *warnings; /* array of strings for Warning headers; may be NULL */
+    bool retry;       /* lost a race without a precondition: call api_handle again with the same request */
 };
 void api_response_free(struct api_response *response);
 

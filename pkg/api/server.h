@@ -24,8 +24,8 @@ struct api_kubelet_ops {
     int (*logs)(void *kubelet, const json_t *pod, const struct api_pod_log_options *options, int *fd,
                 struct err *err);
     /* URLs of the container runtime's streaming server (http://127.0.0.1:…); the caller frees *url. */
-    int (*exec)(void *kubelet, const json_t *pod, const char *container, const char *const *command, bool stdin_,
-                bool stdout_, bool stderr_, bool tty, char **url, struct err *err);
+    int (*exec)(void *kubelet, const json_t *pod, const char *container, const char *const *command,
+                bool stdin_, bool stdout_, bool stderr_, bool tty, char **url, struct err *err);
     int (*attach)(void *kubelet, const json_t *pod, const char *container, bool stdin_, bool stdout_,
                   bool stderr_, bool tty, char **url, struct err *err);
     int (*port_forward)(void *kubelet, const json_t *pod, const int *ports, size_t port_count, char **url,
@@ -37,9 +37,9 @@ struct api_options {
     struct pki *pki;
     const char *data_dir;
     const char *node_name;
-    const char *bind_address;  /* "0.0.0.0" */
-    int port;                  /* 6443; 0: no HTTP (tests of the verbs) */
-    const char *service_cidr;  /* "10.43.0.0/16" */
+    const char *bind_address; /* "0.0.0.0" */
+    int port;                 /* 6443; 0: no HTTP (tests of the verbs) */
+    const char *service_cidr; /* "10.43.0.0/16" */
     const char *advertise_address;
 };
 

@@ -120,7 +120,7 @@ static bool item_open(struct api_list *list, const struct item *item, struct buf
 static bool key_matches(const struct api_list *list, const struct resource_key *key)
 {
     if (list->indexed &&
-        (strcmp(key->resource, list->kind->plural) != 0 || strcmp(key->group, list->kind->group)))
+        (strcmp(key->resource, list->kind->plural) != 0 || strcmp(key->group, list->kind->group) != 0))
         return false;
     if (*list->namespace && strcmp(key->namespace, list->namespace) != 0)
         return false;

@@ -122,10 +122,16 @@ static void keep_all_but_status(const struct schema_kind *kind, json_t *object, 
     const char *key;
     void *next;
     json_t *value;
-    json_object_foreach_safe(object, next, key, value) if (strcmp(key, "status") != 0 &&
-                                                           strcmp(key, "metadata")) carry(object, live, key);
-    json_object_foreach((json_t *)live, key, value) if (strcmp(key, "status") != 0 && strcmp(key, "metadata"))
-        json_object_set(object, key, value);
+    json_object_foreach_safe(object, next, key, value)
+    {
+        if (strcmp(key, "status") != 0 && strcmp(key, "metadata") != 0)
+            carry(object, live, key);
+    }
+    json_object_foreach((json_t *)live, key, value)
+    {
+        if (strcmp(key, "status") != 0 && strcmp(key, "metadata") != 0)
+            json_object_set(object, key, value);
+    }
 }
 
 static void keep_status(const struct schema_kind *kind, json_t *object, const json_t *live)

@@ -103,7 +103,7 @@ static void remove_bridge(const char *name)
             close(fd);
         return;
     }
-    strcpy(request.ifr_name, name);
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
     if (ioctl(fd, SIOCGIFFLAGS, &request) == 0) {
         request.ifr_flags &= ~IFF_UP;
         ioctl(fd, SIOCSIFFLAGS, &request);

@@ -30,12 +30,12 @@ static void remove_old(const char *path)
     char *dir mem_auto = mem_strndup(path, (size_t)(slash - path));
     struct dirent **entries = NULL;
     int count = scandir(dir, &entries, NULL, by_name), rotated = 0;
-    size_t prefix = strlen(slash + 1);
+    char *prefix mem_auto = mem_printf("%s.", slash + 1);
     for (int pass = 0; pass < 2; pass++) {
         int keep_from = rotated - (LOG_FILES_MAX - 1), seen = 0;
         for (int i = 0; i < count; i++) {
             const char *name = entries[i]->d_name;
-            if (strncmp(name, slash + 1, prefix) != 0 || name[prefix] != '.')
+            if (strncmp(name, prefix, strlen(prefix)) != 0)
                 continue;
             char *old mem_auto = mem_printf("%s/%s", dir, name);
             if (pass == 0)

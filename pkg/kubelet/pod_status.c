@@ -183,12 +183,11 @@ static void list_names(struct buf *out, const struct kubelet_pod *pod, bool init
 {
     for (size_t i = 0; i < pod->container_count; i++) {
         const struct kubelet_container *c = &pod->containers[i];
-        bool complete = init && c->kind == POD_CONTAINER_SIDECAR
-                            ? c->now.state == POD_STATE_RUNNING && c->started
-                            : container_ready(c);
-        if ((c->kind == POD_CONTAINER_APP) == !init && !complete)
-            buf_printf(out, "%s%s", out->len ? " " : "", c->name);
-        else if (!init && c->kind == POD_CONTAINER_SIDECAR && !container_ready(c))
+        bool sidecar = c->kind == POD_CONTAINER_SIDECAR;
+        bool counts = init ? c->kind != POD_CONTAINER_APP : c->kind == POD_CONTAINER_APP || sidecar;
+        bool complete =
+            init && sidecar ? c->now.state == POD_STATE_RUNNING && c->started : container_ready(c);
+        if (counts && !complete)
             buf_printf(out, "%s%s", out->len ? " " : "", c->name);
     }
 }

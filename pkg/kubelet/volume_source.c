@@ -7,6 +7,7 @@
 #include "codec/json.h"
 
 #include <sodium.h>
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -183,6 +184,7 @@ static int add_token(struct payload *payload, const struct volume_context *conte
         int rc = request_token(context, source, &token, &due_us, err);
         if (rc)
             return rc;
+        assert(token);
         token_store(file, token, due_us);
     }
     if (*context->due_us == 0 || due_us < *context->due_us)

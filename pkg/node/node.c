@@ -56,7 +56,7 @@ static int resolve_options(struct node *node, struct err *err)
         node_default_name(node->name);
     if (options->advertise_address)
         snprintf(node->address, sizeof(node->address), "%s", options->advertise_address);
-    else if (strcmp(options->bind_address, "0.0.0.0") && strncmp(options->bind_address, "127.", 4))
+    else if (strcmp(options->bind_address, "0.0.0.0") != 0 && strncmp(options->bind_address, "127.", 4) != 0)
         snprintf(node->address, sizeof(node->address), "%s", options->bind_address);
     else
         node_default_address(node->address);
@@ -73,7 +73,7 @@ static int open_pki(struct node *node, struct err *err)
 {
     const char *addresses[ADDRESSES_MAX + 1] = {node->address, node->name, node->service_address};
     size_t n = 3;
-    if (strcmp(node->options.bind_address, "0.0.0.0"))
+    if (strcmp(node->options.bind_address, "0.0.0.0") != 0)
         addresses[n++] = node->options.bind_address;
     for (const char *const *san = node->options.tls_san; san && *san && n < ADDRESSES_MAX; san++)
         addresses[n++] = *san;

@@ -102,7 +102,8 @@ bool node_pod_cidr(char out[NODE_ADDRESS_MAX], const char *cidr)
     if (!parse_cidr(cidr, &network, &bits) || bits > 24)
         return false;
     print_address(out, network);
-    strcat(out, "/24");
+    size_t len = strlen(out);
+    snprintf(out + len, NODE_ADDRESS_MAX - len, "/24");
     return true;
 }
 

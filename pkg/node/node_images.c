@@ -46,7 +46,7 @@ void node_import_images(const char *endpoint, const char *data_dir)
         return;
     for (struct dirent *entry; (entry = readdir(dir));) {
         size_t len = strlen(entry->d_name);
-        if (len < 5 || strcmp(entry->d_name + len - 4, ".tar"))
+        if (len < 5 || strcmp(entry->d_name + len - 4, ".tar") != 0)
             continue;
         char path[4000];
         snprintf(path, sizeof(path), "%s/%s", dir_path, entry->d_name);

@@ -25,8 +25,8 @@ struct field_errors {
     struct field_error *items;
     size_t count;
 };
-void field_errors_add(struct field_errors *errors, const char *reason, const char *field, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+void field_errors_add(struct field_errors *errors, const char *reason, const char *field, const char *format,
+                      ...) __attribute__((format(printf, 4, 5)));
 void field_errors_free(struct field_errors *errors);
 
 /* Checks a new object, or an update of old (NULL on create). Nothing found: errors->count stays 0. */
@@ -38,6 +38,7 @@ void validate_subresource(const struct schema_kind *kind, const char *subresourc
                           const json_t *old, struct field_errors *errors);
 
 /* `Deployment.apps "x" is invalid: [a: …, b: …]`, the whole message of the Status. The caller frees it. */
-char *field_errors_message(const struct field_errors *errors, const struct schema_kind *kind, const char *name);
+char *field_errors_message(const struct field_errors *errors, const struct schema_kind *kind,
+                           const char *name);
 
 #endif

@@ -68,9 +68,7 @@ static bool parse_url(const char *url, char host[256], char port[8], const char 
         memmove(host, host + 1, host_len - 2);
         host[host_len - 2] = '\0';
     }
-    snprintf(port, 8, "%.*s", (int)port_len, colon ? colon + 1 : "");
-    if (port_len == 0)
-        strcpy(port, "80");
+    snprintf(port, 8, "%.*s", port_len ? (int)port_len : 2, port_len ? colon + 1 : "80");
     return true;
 }
 

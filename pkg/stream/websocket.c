@@ -4,6 +4,7 @@
 #include "stream/stream.h"
 
 #include <sodium.h>
+#include <stdio.h>
 
 void websocket_reader_free(struct websocket_reader *reader)
 {
@@ -183,13 +184,9 @@ static void sha1_short(uint8_t out[20], const char *text, size_t len)
 void stream_websocket_accept(char out[29], const char *key)
 {
     static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-    char text[119] = "";
+    char text[119];
     uint8_t digest[20];
-    size_t len = strlen(key);
-    if (len > sizeof(text) - sizeof(guid))
-        len = sizeof(text) - sizeof(guid);
-    memcpy(text, key, len);
-    memcpy(text + len, guid, sizeof(guid));
-    sha1_short(digest, text, len + sizeof(guid) - 1);
+    int len = snprintf(text, sizeof(text), "%.*s%s", (int)(sizeof(text) - sizeof(guid)), key, guid);
+    sha1_short(digest, text, (size_t)len);
     sodium_bin2base64(out, 29, digest, sizeof(digest), sodium_base64_VARIANT_ORIGINAL);
 }

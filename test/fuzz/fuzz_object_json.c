@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* The first two bytes choose the message. */
     if (size < 2)
         return 0;
-    const struct schema_message *message = registry_message_at((data[0] * 256u + data[1]) % registry_message_count());
+    const struct schema_message *message =
+        registry_message_at((data[0] * 256u + data[1]) % registry_message_count());
     struct err err = {0};
     json_auto_t *value = json_parse(data + 2, size - 2, &err);
     json_auto_t *unknown = json_array();

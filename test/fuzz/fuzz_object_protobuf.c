@@ -20,7 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* The first two bytes choose the message. */
     if (size < 2)
         return 0;
-    const struct schema_message *message = registry_message_at((data[0] * 256u + data[1]) % registry_message_count());
+    const struct schema_message *message =
+        registry_message_at((data[0] * 256u + data[1]) % registry_message_count());
     json_auto_t *out = NULL;
     if (protobuf_decode(message, data + 2, size - 2, &out, &err) < 0)
         return 0;
