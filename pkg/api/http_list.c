@@ -6,6 +6,7 @@
 #include "api/http_internal.h"
 
 #include "base/mem.h"
+#include "codec/json_indent.h"
 
 #include <string.h>
 
@@ -14,22 +15,34 @@ struct http_list {
     struct represent represent;
     struct represent_list writer;
     struct buf item;
+    struct buf text; /* not laid out yet, of a list that shall be */
     struct buf pending;
     size_t sent; /* of pending */
+    bool pretty;
+    struct json_indent indent;
     bool finished;
 };
+
+static void lay_out(struct http_list *list)
+{
+    json_indent_put(&list->pending, &list->indent, list->text.data, list->text.len);
+    buf_clear(&list->text);
+}
 
 /* Writes until `pending` holds at least `want` bytes or the list is at its end. */
 static void fill(struct http_list *list, size_t want)
 {
+    struct buf *out = list->pretty ? &list->text : &list->pending;
     while (!list->finished && list->pending.len - list->sent < want) {
         if (api_list_next(list->list, &list->item)) {
-            represent_list_item(&list->pending, &list->writer, list->item.data, list->item.len);
+            represent_list_item(out, &list->writer, list->item.data, list->item.len);
         } else {
-            represent_list_tail(&list->pending, &list->writer, api_list_rv(list->list),
-                                api_list_continue(list->list), api_list_remaining(list->list));
+            represent_list_tail(out, &list->writer, api_list_rv(list->list), api_list_continue(list->list),
+                                api_list_remaining(list->list));
             list->finished = true;
         }
+        if (list->pretty)
+            lay_out(list);
     }
 }
 
@@ -58,6 +71,7 @@ static void list_free(void *cls)
     represent_list_free(&list->writer);
     api_list_free(list->list);
     buf_free(&list->item);
+    buf_free(&list->text);
     buf_free(&list->pending);
     free(list);
 }
@@ -69,7 +83,9 @@ enum MHD_Result http_list_reply(struct http_request *request, struct api_respons
     list->list = response->list;
     response->list = NULL;
     list->represent = request->represent;
-    represent_list_head(&list->pending, &list->writer, &list->represent);
+    list->pretty = request->query.pretty && list->represent.form.media == NEGOTIATE_JSON;
+    request->query.pretty = false; /* the list does it itself, piece by piece */
+    represent_list_head(list->pretty ? &list->text : &list->pending, &list->writer, &list->represent);
     fill(list, represent_list_buffered(&list->represent) ? SIZE_MAX : HTTP_BLOCK_SIZE);
     const char *type = represent_content_type(&list->represent);
     if (list->finished) {

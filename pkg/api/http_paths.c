@@ -1,5 +1,5 @@
 /* Everything that is no resource: health, version, discovery, OpenAPI, keys, metrics. All of it is answered
- * at once. */
+ * at once, but for the chain (http_chain.c). */
 #include "api/http_internal.h"
 
 #include "api/discovery.h"
@@ -155,6 +155,7 @@ static enum MHD_Result reply_version(struct http_request *request)
     json_set_str(version, "platform", platform());
     struct buf body = BUF_INIT;
     json_dump_buf(&body, version);
+    request->query.pretty = true; /* for people, whoever asks */
     return reply_json(request, &body);
 }
 
@@ -209,6 +210,7 @@ static enum MHD_Result reply_index(struct http_request *request)
                                         "/api/v1",
                                         "/apis",
                                         "/healthz",
+                                        HTTP_CHAIN_PATH,
                                         "/livez",
                                         "/metrics",
                                         "/openapi/v2",
@@ -300,6 +302,8 @@ enum MHD_Result http_paths_run(struct http_request *request)
         return http_reply(request, MHD_HTTP_OK, "application/jwk-set+json", &body);
     case ROUTE_OPENID:
         return reply_openid(request);
+    case ROUTE_CHAIN:
+        return http_chain_run(request);
     default:
         return reply_discovery(request);
     }

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "codec/json.h"
+#include "codec/json_indent.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -72,9 +73,20 @@ void http_request_streams(struct http_request *request)
     request->counted = false;
 }
 
+static void lay_out(struct buf *body)
+{
+    struct buf text = BUF_INIT;
+    struct json_indent indent = {0};
+    json_indent_put(&text, &indent, body->data, body->len);
+    buf_free(body);
+    *body = text;
+}
+
 enum MHD_Result http_reply(struct http_request *request, int status, const char *content_type,
                            struct buf *body)
 {
+    if (request->query.pretty && strcmp(content_type, "application/json") == 0)
+        lay_out(body);
     size_t len = body->len;
     struct MHD_Response *response =
         len ? MHD_create_response_from_buffer(len, buf_steal(body), MHD_RESPMEM_MUST_FREE)
@@ -271,6 +283,18 @@ static int prepare(struct http_request *request, const char *url)
     return authorize_path(request, url);
 }
 
+/* JSON is laid out for whoever asks for it, and for the programs that people read it in. */
+static void read_pretty(struct http_request *request)
+{
+    static const char *const readers[] = {"curl", "Wget", "Mozilla/5.0"};
+    const char *agent = http_header(request, "User-Agent");
+    const char *asked = http_argument(request, "pretty");
+    for (size_t i = 0; agent && i < sizeof(readers) / sizeof(*readers); i++)
+        request->query.pretty |= strncmp(agent, readers[i], strlen(readers[i])) == 0;
+    if (asked)
+        query_put(&request->query, "pretty", asked, NULL);
+}
+
 static struct http_request *request_new(struct api_http *http, struct MHD_Connection *mhd, const char *url,
                                         const char *method)
 {
@@ -287,6 +311,7 @@ static struct http_request *request_new(struct api_http *http, struct MHD_Connec
     atomic_init(&request->meeting, HTTP_RUNNING);
     route_parse(&request->route, url);
     query_init(&request->query);
+    read_pretty(request);
     request->represent.include_object = "Metadata";
     prepare(request, url); /* what fails is in request->err */
     return request;
@@ -352,7 +377,7 @@ enum MHD_Result http_access(void *cls, struct MHD_Connection *mhd, const char *u
         return on_body(request, upload, upload_size);
     /* The second and later calls of a request that was suspended: its work is done. */
     if (atomic_load(&request->meeting) == HTTP_DONE)
-        return http_resource_resume(request);
+        return request->chain ? http_chain_resume(request) : http_resource_resume(request);
     return run(request);
 }
 
@@ -372,6 +397,8 @@ void http_completed(void *cls, struct MHD_Connection *mhd, void **request_cls,
     http_request_streams(request);
     if (request->job)
         http_pod_free(request->job);
+    if (request->chain)
+        http_chain_free(request->chain);
     api_response_free(request->response);
     api_identity_free(&request->own);
     route_free(&request->route);
