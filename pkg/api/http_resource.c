@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "codec/json.h"
 #include "object/registry.h"
+#include "object/table.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -75,6 +76,23 @@ static int unknown_resource(struct http_request *request)
     return err_set(&request->err, ERR_NOT_FOUND, NOT_FOUND_TEXT);
 }
 
+/* kubectl asks for the list of CustomResourceDefinitions before it says that it knows no such kind. */
+static bool is_definitions(const struct http_request *request)
+{
+    const struct route *route = &request->route;
+    return request->verb == API_LIST && strcmp(route->group, "apiextensions.k8s.io") == 0 &&
+           strcmp(route->version, "v1") == 0 && strcmp(route->resource, "customresourcedefinitions") == 0;
+}
+
+/* There are none. */
+static enum MHD_Result reply_definitions(struct http_request *request)
+{
+    struct buf body = BUF_INIT;
+    buf_puts(&body, "{\"kind\":\"CustomResourceDefinitionList\",\"apiVersion\":\"apiextensions.k8s.io/v1\","
+                    "\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[]}");
+    return http_reply(request, MHD_HTTP_OK, "application/json", &body);
+}
+
 static bool has_subresource(const struct schema_kind *kind, const char *name)
 {
     for (size_t i = 0; i < kind->subresource_count; i++)
@@ -119,7 +137,8 @@ static int negotiate_answer(struct http_request *request)
     char offers[256];
     unsigned media = request->verb == API_WATCH ? NEGOTIATE_JSON | NEGOTIATE_PROTOBUF
                                                 : NEGOTIATE_JSON | NEGOTIATE_YAML | NEGOTIATE_PROTOBUF;
-    request->represent.kind = request->kind;
+    request->represent.kind =
+        strcmp(request->route.subresource, "scale") == 0 ? &table_scale_kind : request->kind;
     request->represent.include_object = request->query.include_object;
     request->represent.now_us = clock_wall_us();
     if (negotiate(http_header(request, "Accept"), media, offered_forms(request), &request->represent.form))
@@ -138,6 +157,12 @@ int http_resource_prepare(struct http_request *request)
     if (!route_verb(route, request->method, request->query.watch, &request->verb))
         return err_set(&request->err, ERR_METHOD, METHOD_TEXT);
     request->kind = registry_by_resource(route->group, route->version, route->resource);
+    if (!request->kind && is_definitions(request)) {
+        code = unknown_resource(request);
+        if (code == ERR_NOT_FOUND)
+            err_clear(&request->err);
+        return code == ERR_NOT_FOUND ? 0 : code;
+    }
     if (!request->kind || route->deep || !scope_fits(request) ||
         (*route->subresource && !has_subresource(request->kind, route->subresource)))
         return unknown_resource(request);
@@ -158,16 +183,6 @@ static void on_done(void *arg, struct api_response *response)
 
 static enum MHD_Result call(struct http_request *request);
 
-static enum MHD_Result reply_pretty(struct http_request *request, struct api_response *response)
-{
-    struct buf body = BUF_INIT;
-    json_auto_t *value = json_parse(response->body.data, response->body.len, NULL);
-    mem_auto char *text = value ? json_dumps(value, JSON_INDENT(2)) : NULL;
-    buf_puts(&body, text ? text : buf_str(&response->body));
-    buf_putc(&body, '\n');
-    return http_reply(request, response->status, "application/json", &body);
-}
-
 static enum MHD_Result answer(struct http_request *request)
 {
     struct api_response *response = request->response;
@@ -183,8 +198,7 @@ static enum MHD_Result answer(struct http_request *request)
         return http_watch_reply(request, response);
     const char *type = represent_content_type(&request->represent);
     if (represent_is_plain(&request->represent))
-        return request->query.pretty ? reply_pretty(request, response)
-                                     : http_reply(request, response->status, type, &response->body);
+        return http_reply(request, response->status, type, &response->body);
     struct buf body = BUF_INIT;
     represent_object(&body, &request->represent, response->body.data, response->body.len);
     return http_reply(request, response->status, type, &body);
@@ -223,6 +237,8 @@ static const char *name_selector(struct http_request *request)
 
 enum MHD_Result http_resource_run(struct http_request *request)
 {
+    if (!request->kind)
+        return reply_definitions(request);
     if (http_pod_handles(request))
         return http_pod_run(request);
     const struct route *route = &request->route;

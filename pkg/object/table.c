@@ -92,6 +92,21 @@ static const struct schema_column default_columns[] = {
     {"Created At", "date", "", "When the object was made.", 0, "time(.metadata.creationTimestamp)"},
 };
 
+static const struct schema_column scale_columns[] = {
+    {"Name", "string", "", "The name of what is scaled.", 0, ".metadata.name"},
+    {"Desired", "integer", "", "How many pods are wanted.", 0, ".spec.replicas"},
+    {"Available", "integer", "", "How many pods there are.", 0, ".status.replicas"},
+    {"Age", "string", "", "How long ago it was made.", 0, "age(.metadata.creationTimestamp)"},
+};
+
+const struct schema_kind table_scale_kind = {
+    .group = "autoscaling",
+    .version = "v1",
+    .kind = "Scale",
+    .columns = scale_columns,
+    .column_count = sizeof(scale_columns) / sizeof(scale_columns[0]),
+};
+
 static const struct schema_column *columns_of(const struct schema_kind *kind, size_t *count)
 {
     *count = kind->column_count;

@@ -9,6 +9,9 @@
 /* The columnDefinitions of a kind. */
 json_t *table_columns(const struct schema_kind *kind);
 
+/* Stands for the kind where the Scale of an object is shown. */
+extern const struct schema_kind table_scale_kind;
+
 /* The cells of one object's row; now_us is for ages. */
 json_t *table_cells(const struct schema_kind *kind, const json_t *object, int64_t now_us);
 
