@@ -186,32 +186,29 @@ static int apply_removals(struct controller *self, const json_t *deployment, con
     return 0;
 }
 
-static int apply_revision(struct controller *self, json_t **deployment, const char *revision, struct err *err)
+/* The revision is written with the status: as an annotation of what is wanted it would be a new generation.
+ */
+static int apply_status(struct controller *self, json_t *deployment, const struct deployment_plan *plan,
+                        struct err *err)
 {
-    json_auto_t *patch = json_pack("{s{ss s{ss}}}", "metadata", "uid", kube_uid(*deployment), "annotations",
-                                   "deployment.kubernetes.io/revision", revision);
-    json_t *patched = NULL;
-    int rc = client_patch(self->client, &kube_deployments, NULL, kube_namespace(*deployment),
-                          kube_name(*deployment), CLIENT_PATCH_MERGE, patch, &patched, err);
-    if (rc)
-        return rc;
-    json_decref(*deployment);
-    *deployment = patched;
-    return 0;
+    if (!plan->revision && kube_equal(json_at(deployment, "status"), plan->status))
+        return 0;
+    if (plan->revision) {
+        json_t *metadata = json_object_ensure(deployment, "metadata");
+        json_set_str(json_object_ensure(metadata, "annotations"), "deployment.kubernetes.io/revision",
+                     plan->revision);
+    }
+    json_object_set(deployment, "status", plan->status);
+    return client_update(self->client, &kube_deployments, "status", deployment, NULL, err);
 }
 
-static int apply_plan(struct controller *self, json_t **deployment, struct deployment_plan *plan,
+static int apply_plan(struct controller *self, json_t *deployment, struct deployment_plan *plan,
                       struct err *err)
 {
-    int rc = apply_sets(self, *deployment, plan, err);
+    int rc = apply_sets(self, deployment, plan, err);
     if (!rc)
-        rc = apply_removals(self, *deployment, plan->removals, err);
-    if (!rc && plan->revision)
-        rc = apply_revision(self, deployment, plan->revision, err);
-    if (rc || kube_equal(json_at(*deployment, "status"), plan->status))
-        return rc;
-    json_object_set(*deployment, "status", plan->status);
-    return client_update(self->client, &kube_deployments, "status", *deployment, NULL, err);
+        rc = apply_removals(self, deployment, plan->removals, err);
+    return rc ? rc : apply_status(self, deployment, plan, err);
 }
 
 static int sync_deployment(struct deployment_controller *self, const char *namespace, const char *name,
@@ -235,7 +232,7 @@ static int sync_deployment(struct deployment_controller *self, const char *names
     deployment_plan(&plan, deployment, sets, old_pods, now_us);
     if (plan.due_us)
         *again_us = plan.due_us > now_us ? plan.due_us - now_us : 1;
-    rc = apply_plan(base, &deployment, &plan, err);
+    rc = apply_plan(base, deployment, &plan, err);
     deployment_plan_free(&plan);
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
