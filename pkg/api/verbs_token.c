@@ -76,17 +76,26 @@ static json_t *make_claims(struct api_call *call, const json_t *audiences, int64
                      buf_str(&subject));
 }
 
+/* What is invalid is the request, not the account that it is made for. */
+static int invalid_lifetime(struct api_call *call, int64_t seconds, const char *rule)
+{
+    static const struct schema_kind kind = {
+        .group = "authentication.k8s.io", .version = "v1", .kind = "TokenRequest"};
+    struct field_errors errors = {0};
+    field_errors_add(&errors, "FieldValueInvalid", "spec.expirationSeconds", "Invalid value: %lld: %s",
+                     (long long)seconds, rule);
+    int rc = call_invalid(call, &errors, &kind, "");
+    field_errors_free(&errors);
+    return rc;
+}
+
 static int choose_lifetime(struct api_call *call, const json_t *spec, int64_t *seconds)
 {
     *seconds = json_int_or(TOKEN_SECONDS_DEFAULT, spec, "expirationSeconds");
     if (*seconds < TOKEN_SECONDS_MIN)
-        return call_invalid_field(call, call->request->name, "FieldValueInvalid", "spec.expirationSeconds",
-                                  "Invalid value: %lld: may not specify a duration less than 10 minutes",
-                                  (long long)*seconds);
+        return invalid_lifetime(call, *seconds, "may not specify a duration less than 10 minutes");
     if (*seconds > TOKEN_SECONDS_MAX)
-        return call_invalid_field(call, call->request->name, "FieldValueInvalid", "spec.expirationSeconds",
-                                  "Invalid value: %lld: may not specify a duration larger than 2^32 seconds",
-                                  (long long)*seconds);
+        return invalid_lifetime(call, *seconds, "may not specify a duration larger than 2^32 seconds");
     return 0;
 }
 

@@ -194,7 +194,8 @@ static int ensure_image(struct kubelet_container *c, const json_t *object, const
     bool present = (*status)->image != NULL;
     if (present && strcmp(policy, "Always") != 0) {
         container_event(c, object, EVENT_NORMAL, "Pulled",
-                        "Container image \"%s\" already present on machine", image);
+                        "Container image \"%s\" already present on machine and can be accessed by the pod",
+                        image);
         return 0;
     }
     if (strcmp(policy, "Never") == 0) {

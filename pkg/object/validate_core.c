@@ -208,7 +208,9 @@ static void check_node_update(struct field_errors *errors, const json_t *node, c
     const struct where *spec = AT(NULL, "spec");
     const json_t *cidrs = json_at(node, "spec", "podCIDRs");
     const json_t *before = json_at(old, "spec", "podCIDRs");
-    if (json_array_size(before) && (!cidrs || !json_equal(cidrs, before)))
+    const char *first = json_str_or_empty(node, "spec", "podCIDR");
+    bool same = json_equal(cidrs, before) && !strcmp(first, json_str_or_empty(old, "spec", "podCIDR"));
+    if (json_array_size(before) && (!cidrs || !same))
         error_forbidden(errors, AT(spec, "podCIDRs"),
                         "node updates may not change podCIDR except from \"\" to valid");
     const char *provider = json_str_or_empty(old, "spec", "providerID");

@@ -1,0 +1,43 @@
+# Answers whose words and forms people know.
+k create deployment d --image=katena.local/nginx:1
+k rollout status deployment/d --timeout=20s
+check_equal "$(k get deployment d -o 'jsonpath={.metadata.generation} {.status.observedGeneration}')" "1 1"
+check_contains "$(k get deployment d --subresource=scale)" "NAME   DESIRED   AVAILABLE   AGE"
+check_contains "$(k get deployment d --subresource=scale)" "d      1         1 "
+check_contains "$(k get events)" 'already present on machine and can be accessed by the pod'
+
+# A kind that is not served is told from a broken server.
+check_fails 'no matches for kind "Deployment" in version "v1"' k apply -f - <<'EOF'
+{"apiVersion":"v1","kind":"Deployment","metadata":{"name":"d"}}
+EOF
+check_fails 'no matches for kind "Robot" in version "apps/v1"' k create -f - <<'EOF'
+{"apiVersion":"apps/v1","kind":"Robot","metadata":{"name":"d"}}
+EOF
+
+k create serviceaccount sa
+check_fails 'TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: Invalid value: 1: may not' \
+    k create token sa --duration=1s
+
+node=$("$KUBECTL" get nodes -o 'jsonpath={.items[0].metadata.name}')
+check_fails 'spec.podCIDRs: Forbidden: node updates may not change podCIDR except from "" to valid' \
+    "$KUBECTL" patch node "$node" --type=merge -p '{"spec":{"podCIDR":"10.9.0.0/24"}}'
+
+# What people read with curl is laid out.
+curl() { command curl -sk -H "Authorization: Bearer $(k create token sa)" "https://127.0.0.1:$E2E_PORT$1"; }
+k create rolebinding sa --clusterrole=view --serviceaccount="$NS:sa"
+check_contains "$(curl "/api/v1/namespaces/$NS/pods")" '
+  "items": [
+    {
+      "kind": "Pod",
+      "apiVersion": "v1",
+      "metadata": {
+        "name": "d-'
+check_contains "$(curl "/api/v1/namespaces/$NS/configmaps/kube-root-ca.crt")" '
+  "metadata": {
+    "name": "kube-root-ca.crt",'
+check_lacks "$(curl "/api/v1/namespaces/$NS/configmaps/kube-root-ca.crt?pretty=false")" '
+  "metadata"'
+check_contains "$(curl /api/v1/namespaces/none/pods/x)" '
+  "code": 403'
+check_contains "$(curl /version)" '
+  "major": "1",'
