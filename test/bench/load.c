@@ -9,9 +9,10 @@
  *   load katena-fill COUNT               COUNT ConfigMaps as fast as 32 clients can
  *   load katena-pods COUNT               COUNT pods that nothing schedules
  *   load katena-watch WATCHERS EVENTS    time from a write's answer until all watchers have seen it
+ *   load katena-start IMAGE REPEATS      a pod from its creation to Running
  *   load etcd-put|etcd-get CLIENTS SECONDS
  *   load etcd-list PREFIX REPEATS
- *   load etcd-fill COUNT
+ *   load etcd-fill|etcd-pods COUNT
  *
  * Targets come from the environment: BENCH_HOST, BENCH_PORT, BENCH_CA, BENCH_CERT, BENCH_KEY.
  */
@@ -148,6 +149,14 @@ static void etcd_put_one(struct client *client, long i)
     etcd_put_key(client, "/registry/configmaps/bench/one");
 }
 
+/* As large as the pods that katena lists are in JSON. */
+static void etcd_put_pod(struct client *client, long i)
+{
+    char key[128];
+    snprintf(key, sizeof(key), "/registry/pods/bench/p%d-%ld", client->number, i);
+    etcd_put_key(client, key);
+}
+
 static const struct operation operations[] = {
     {"katena-create", false, katena_create},
     {"katena-get", false, katena_get},
@@ -157,6 +166,7 @@ static const struct operation operations[] = {
     {"etcd-get", true, etcd_get},
     {"etcd-fill", true, etcd_put},
     {"etcd-one", true, etcd_put_one},
+    {"etcd-pods", true, etcd_put_pod},
 };
 
 static void client_open(struct client *client, bool etcd)
@@ -207,7 +217,7 @@ static void run_clients(const struct operation *operation, int clients, double s
     pthread_t *threads = mem_calloc((size_t)clients, sizeof(*threads));
     for (int i = 0; i < clients; i++) {
         all[i].number = i;
-        all[i].count = total / clients;
+        all[i].count = total / clients + (i < total % clients);
         all[i].operation = operation;
         client_open(&all[i], operation->etcd);
     }
@@ -317,6 +327,16 @@ static void run_watch(int watchers, int events)
     print_result(clock_mono_us() - begun);
 }
 
+static void run_pod_start(const char *image, int repeats)
+{
+    struct client client = {0};
+    client_open(&client, false);
+    int64_t begun = clock_mono_us();
+    for (int i = 0; i < repeats; i++)
+        sample_add(pod_start_once(&client.http, image, i));
+    print_result(clock_mono_us() - begun);
+}
+
 static const char *environment(const char *name, const char *fallback)
 {
     const char *value = getenv(name);
@@ -340,6 +360,10 @@ int main(int argc, char **argv)
     }
     if (!strcmp(name, "katena-watch")) {
         run_watch(atoi(argv[2]), (int)second);
+        return 0;
+    }
+    if (!strcmp(name, "katena-start")) {
+        run_pod_start(argv[2], (int)second);
         return 0;
     }
     for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {

@@ -51,6 +51,10 @@ void grpc_open(struct grpc_connection *c, const struct target *target);
 size_t grpc_call(struct grpc_connection *c, const char *path, const void *message, size_t len);
 void grpc_close(struct grpc_connection *c);
 
+/* pod_start.c: makes a pod of the image, waits until the API says Running, deletes it and waits until it is
+ * gone. Returns the microseconds from the creation to Running. */
+int64_t pod_start_once(struct http_connection *http, const char *image, int number);
+
 int load_connect(const struct target *target);
 void load_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
