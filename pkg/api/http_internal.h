@@ -7,6 +7,7 @@
  *     http_paths.c     everything else: health, version, discovery, OpenAPI, metrics
  *     http_stream.c    answers that wait for events: suspension, hang-ups, deadlines
  *     http_list.c, http_watch.c, http_logs.c, http_upgrade.c
+ *     http_chain.c     katena chain, for those who are not on the node
  *
  * Threads. libmicrohttpd runs a pool of threads, each with its own connections, and calls http_access on
  * them; such a thread never waits for anything but the processor. A request that must wait (for its block, an
@@ -88,6 +89,7 @@ struct http_request {
     struct api_response *response;
 
     struct http_job *job; /* work on a thread of its own: http_upgrade.c, http_logs.c */
+    struct http_chain *chain;
 };
 
 /* An answer whose bytes come when there are some. */
@@ -117,6 +119,7 @@ struct api_http {
     atomic_bool stopping;
     atomic_uint active;  /* requests being worked on, without the streams */
     atomic_uint waiting; /* suspended requests, jobs and upgraded connections */
+    atomic_uint chain_children;
 
     pthread_mutex_t lock;
     struct http_connection *connections;
@@ -172,6 +175,14 @@ enum MHD_Result http_resource_resume(struct http_request *request);
 /* ---- http_paths.c ---- */
 
 enum MHD_Result http_paths_run(struct http_request *request);
+
+/* ---- http_chain.c ---- */
+
+#define HTTP_CHAIN_PATH "/katena/v1/chain"
+#define HTTP_CHAIN_TYPE "text/plain; charset=utf-8"
+enum MHD_Result http_chain_run(struct http_request *request);
+enum MHD_Result http_chain_resume(struct http_request *request);
+void http_chain_free(struct http_chain *chain);
 
 /* ---- http_list.c, http_watch.c ---- */
 

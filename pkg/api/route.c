@@ -99,6 +99,11 @@ static void parse_other(struct route *out, const struct parts *parts)
     }
     if (strcmp(first, "openapi") == 0)
         parse_openapi(out, parts);
+    if (strcmp(first, "katena") == 0 && (parts->count == 3 || parts->count == 4) &&
+        strcmp(part_at(parts, 1), "v1") == 0 && strcmp(part_at(parts, 2), "chain") == 0) {
+        out->what = ROUTE_CHAIN;
+        out->name = part_at(parts, 3);
+    }
 }
 
 void route_parse(struct route *out, const char *path)

@@ -23,6 +23,7 @@ enum route_what {
     ROUTE_OPENAPI_V3,       /* /openapi/v3/api/v1, /openapi/v3/apis/GROUP/VERSION */
     ROUTE_JWKS,             /* /openid/v1/jwks */
     ROUTE_OPENID,           /* /.well-known/openid-configuration */
+    ROUTE_CHAIN,            /* /katena/v1/chain, /katena/v1/chain/SUBCOMMAND (its name) */
 };
 
 struct route {
