@@ -14,7 +14,8 @@
 #include <string.h>
 
 static const char usage[] =
-    "Read, verify and prove the history of a cluster. Works beside a running node and on a stopped one.\n\n"
+    "Read, verify and prove the history of a cluster: over its API, or in a node's data, running or "
+    "stopped.\n\n"
     "Usage:\n"
     "  katena chain status                          height, head, sizes\n"
     "  katena chain log [RESOURCE[/NAME]]           transactions, newest first\n"
@@ -27,7 +28,9 @@ static const char usage[] =
     "merged\n\n"
     "Resources are named as for kubectl: deploy/web, deployments.apps web, pods.\n\n"
     "Options:\n"
-    "  --data-dir DIR         the node's data (default " DEFAULT_DATA_DIR ")\n"
+    "  --data-dir DIR         read a node's data here; else a node is asked by\n"
+    "  --kubeconfig FILE      this kubeconfig, $KUBECONFIG or ~/.kube/config; without any, as\n"
+    "                         --data-dir " DEFAULT_DATA_DIR "\n"
     "  -n, --namespace NS     of the object (default for blame: default; for log: any)\n"
     "  -n, --limit NUMBER     log: only so many (-n with digits alone is taken as this)\n"
     "  --oneline              log: a line for each\n"
@@ -41,6 +44,8 @@ static const char usage[] =
 
 enum {
     OPT_DATA_DIR = 256,
+    OPT_KUBECONFIG,
+    OPT_SERVED,
     OPT_NAMESPACE,
     OPT_LIMIT,
     OPT_ONELINE,
@@ -54,6 +59,8 @@ enum {
 
 static const struct option long_options[] = {
     {"data-dir", required_argument, NULL, OPT_DATA_DIR},
+    {"kubeconfig", required_argument, NULL, OPT_KUBECONFIG},
+    {"served", no_argument, NULL, OPT_SERVED}, /* for pkg/api/http_chain.c alone */
     {"namespace", required_argument, NULL, OPT_NAMESPACE},
     {"limit", required_argument, NULL, OPT_LIMIT},
     {"oneline", no_argument, NULL, OPT_ONELINE},
@@ -73,12 +80,22 @@ static bool is_number(const char *text)
     return *text && text[strspn(text, "0123456789")] == '\0';
 }
 
+/* Run by the API on behalf of a client: the exit status tells it the error's code. */
+static bool served;
+#define SERVED_STATUS 64
+
 /* Returns -1 to go on, else the exit status. */
 static int parse_option(struct chain_arguments *a, int option)
 {
     switch (option) {
     case OPT_DATA_DIR:
         a->data_dir = optarg;
+        return -1;
+    case OPT_KUBECONFIG:
+        a->kubeconfig = optarg;
+        return -1;
+    case OPT_SERVED:
+        served = true;
         return -1;
     case 'n':
         if (is_number(optarg))
@@ -129,7 +146,7 @@ int chain_fail(const struct err *err)
 {
     fflush(stdout);
     fprintf(stderr, "katena: %s\n", err->message);
-    return 1;
+    return served ? SERVED_STATUS - err->code : 1;
 }
 
 const char *chain_short_id(const uint8_t *id)
@@ -272,7 +289,8 @@ static const struct {
     {"conflicts", chain_conflicts},
 };
 
-static int run(size_t command, const struct chain_arguments *a)
+/* In the data at a->data_dir. */
+static int run_here(size_t command, const struct chain_arguments *a)
 {
     mem_auto char *dir = mem_printf("%s/chain", a->data_dir);
     struct blockstore_options options = {.dir = dir, .read_only = true};
@@ -281,7 +299,7 @@ static int run(size_t command, const struct chain_arguments *a)
     if (blockstore_open(&store, &options, &err) < 0) {
         chain_fail(&err);
         if (err.code == ERR_NOT_FOUND)
-            fputs("Name the node's data with --data-dir.\n", stderr);
+            fputs("Name the node's data with --data-dir, or point KUBECONFIG at the node.\n", stderr);
         return 1;
     }
     int status = subcommands[command].run(store, a);
@@ -291,9 +309,20 @@ static int run(size_t command, const struct chain_arguments *a)
     return status;
 }
 
+/* What is asked for by name is read here; else a kubeconfig tells whom to ask. */
+static int run(size_t command, struct chain_arguments *a)
+{
+    mem_auto char *paths = a->data_dir ? NULL : chain_remote_kubeconfig(a);
+    if (paths)
+        return chain_remote(subcommands[command].name, paths, a);
+    if (!a->data_dir)
+        a->data_dir = DEFAULT_DATA_DIR;
+    return run_here(command, a);
+}
+
 int cmd_chain(int argc, char **argv)
 {
-    struct chain_arguments a = {.data_dir = DEFAULT_DATA_DIR};
+    struct chain_arguments a = {0};
     for (int c; (c = getopt_long(argc, argv, "hn:o:", long_options, NULL)) != -1;) {
         int status = parse_option(&a, c);
         if (status >= 0)

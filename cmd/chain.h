@@ -11,8 +11,9 @@
 #include <stdio.h>
 
 struct chain_arguments {
-    const char *data_dir;
-    const char *namespace; /* NULL: not given */
+    const char *data_dir;   /* NULL: not given */
+    const char *kubeconfig; /* as --kubeconfig names it */
+    const char *namespace;  /* NULL: not given */
     const char *user;
     const char *output;
     const char *proof;
@@ -35,6 +36,12 @@ int chain_verify_command(struct blockstore *store, const struct chain_arguments 
 int chain_verify_proof(const struct chain_arguments *a);
 int chain_prove(struct blockstore *store, const struct chain_arguments *a);
 int chain_conflicts(struct blockstore *store, const struct chain_arguments *a);
+
+/* The kubeconfig (or several, with colons between) that --kubeconfig, KUBECONFIG or ~/.kube/config give, in
+ * this order; NULL when there is none. The caller frees it. */
+char *chain_remote_kubeconfig(const struct chain_arguments *a);
+/* Lets the node at paths' current context run a subcommand. */
+int chain_remote(const char *subcommand, const char *paths, const struct chain_arguments *a);
 
 /* Prints "katena: MESSAGE" and returns 1. */
 int chain_fail(const struct err *err);
