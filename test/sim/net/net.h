@@ -118,7 +118,6 @@ struct net_node {
 enum net_event_type {
     NET_TICK,
     NET_DELIVER,
-    NET_PING,
     NET_LOCK_WRITTEN,
     NET_BLOCK_WRITTEN,
     NET_RESTART,

@@ -98,27 +98,26 @@ static bool reaches(const struct net_world *w, uint32_t from, uint32_t to)
     return w->reach[(size_t)from * w->o.nodes + to];
 }
 
-/* Pings carry their sender in arg, other events a message. */
-static void transmit(struct net_world *w, uint32_t from, uint32_t to, enum net_event_type type, uint32_t arg)
+static void transmit(struct net_world *w, uint32_t from, uint32_t to, uint32_t message)
 {
     w->stats.messages++;
     if (!reaches(w, from, to) || (w->o.loss_percent && net_draw(w, 100) < w->o.loss_percent))
         return;
-    net_at(w, latency(w), type, to, arg);
+    net_at(w, latency(w), NET_DELIVER, to, message);
     if (w->o.double_percent && net_draw(w, 100) < w->o.double_percent)
-        net_at(w, latency(w), type, to, arg);
+        net_at(w, latency(w), NET_DELIVER, to, message);
 }
 
 void net_send(struct net_world *w, uint32_t from, uint32_t to, uint32_t message)
 {
-    transmit(w, from, to, NET_DELIVER, message);
+    transmit(w, from, to, message);
 }
 
 void net_broadcast(struct net_world *w, uint32_t from, uint32_t message)
 {
     for (uint32_t to = 0; to < w->o.nodes; to++)
         if (to != from)
-            transmit(w, from, to, NET_DELIVER, message);
+            transmit(w, from, to, message);
 }
 
 uint32_t net_say(struct net_world *w, const struct net_message *message)
@@ -331,9 +330,6 @@ static void event_handle(struct net_world *w, const struct net_event *e)
     case NET_DELIVER:
         if (node->up && !node->seen[e->arg])
             net_node_receive(w, node, e->arg);
-        break;
-    case NET_PING:
-        node->heard[e->arg] = w->now;
         break;
     case NET_LOCK_WRITTEN:
         if (same_life)
