@@ -133,7 +133,7 @@ bool paper_figure_8(const char *svg_path, uint32_t nodes, uint32_t slots)
     }
     struct spread v = spread_of(votes, slots), t = spread_of(times, slots);
     printf("\nFigure 8: %u nodes, a committee of %d, slots of 16 s, delays of 1 to 80 ms, 2 %% up to 800 "
-           "ms\n",
+           "ms, 1 %% lost\n",
            nodes, ROLES_COMMITTEE_MAX);
     printf("%-44s %12s %28s\n", "", "printed", "simulated");
     printf("%-44s %12s %22u of %u\n", "blocks accepted by more than half", "all", accepted, slots);
