@@ -41,3 +41,21 @@ check_contains "$(curl /api/v1/namespaces/none/pods/x)" '
   "code": 403'
 check_contains "$(curl /version)" '
   "major": "1",'
+
+# A phase is final only when nothing runs any more.
+k apply -f - <<'EOF'
+apiVersion: v1
+kind: Pod
+metadata: {name: late}
+spec:
+  activeDeadlineSeconds: 1
+  terminationGracePeriodSeconds: 2
+  restartPolicy: Never
+  containers: [{name: c, image: "katena.local/busybox:1", command: [sleep, "100"]}]
+EOF
+k wait --for=jsonpath='{.status.phase}'=Failed pod/late --timeout=20s
+check_equal "$(k get pod late -o 'jsonpath={.status.reason} {.status.containerStatuses[0].state.terminated.exitCode}')" \
+    "DeadlineExceeded 137"
+k run huge --image=katena.local/busybox:1 --overrides='{"spec":{"containers":[{"name":"c","image":"x","resources":
+    {"requests":{"cpu":"9999"}}}]}}'
+wait_for 10 sh -c "$KUBECTL -n $NS describe pod huge | grep -q '1 Insufficient cpu. no new claims to deallocate, preemption: 0/1'"

@@ -157,6 +157,24 @@ static const char *pod_phase(const struct kubelet_pod *pod, const struct pod_sta
     return fresh > 0 ? "Pending" : "Running";
 }
 
+static bool is_final(const char *phase)
+{
+    return strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0;
+}
+
+/* What a pod holds is free once its phase is final, so that waits for the last container to end. */
+static const char *shown_phase(const struct kubelet_pod *pod, const struct pod_status_context *context,
+                               const char *phase)
+{
+    const char *before = json_str_or_empty(context->object, "status", "phase");
+    bool running = false;
+    for (size_t i = 0; i < pod->container_count; i++)
+        running |= pod->containers[i].now.state == POD_STATE_RUNNING;
+    if (!running || !is_final(phase) || is_final(before))
+        return phase;
+    return *before ? before : "Pending";
+}
+
 /* Adds a condition; its lastTransitionTime is kept while its status stays the same. */
 static void add_condition(json_t *conditions, const struct pod_status_context *context, const char *type,
                           bool is_true, const char *reason, const char *message)
@@ -257,9 +275,10 @@ json_t *pod_status(const struct kubelet_pod *pod, const struct pod_status_contex
     json_t *init = json_array(), *apps = json_array();
     const char *phase = pod_phase(pod, context);
     bool has_init = pod->container_count > 0 && pod->containers[0].kind != POD_CONTAINER_APP;
-    json_set_str(status, "phase", phase);
+    const char *shown = shown_phase(pod, context, phase);
+    json_set_str(status, "phase", shown);
     json_object_set_new(status, "conditions", pod_conditions(pod, context, phase));
-    if (pod->end_reason) {
+    if (pod->end_reason && is_final(shown)) {
         json_set_str(status, "reason", pod->end_reason);
         json_set_str(status, "message", pod->end_message);
     }
