@@ -162,7 +162,8 @@ static char *refusal_message(const struct refusals *r, size_t nodes)
 {
     struct buf text = BUF_INIT;
     append_histogram(&text, r->reasons, nodes);
-    buf_puts(&text, " preemption: ");
+    /* Kubernetes looks for resource claims to take back before pods; there are none here. */
+    buf_puts(&text, " no new claims to deallocate, preemption: ");
     append_histogram(&text, r->preemption, nodes);
     return buf_steal(&text);
 }

@@ -399,9 +399,9 @@ static void test_unschedulable_pod_waits_for_room(void **state)
     create(&kube_pods, "default", jq(pod, "a"));
     eventually(is_bound("a"));
     create(&kube_pods, "default", jq(pod, "b"));
-    eventually(unschedulable(
-        "b", "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No "
-             "preemption victims found for incoming pod."));
+    eventually(unschedulable("b", "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, "
+                                  "preemption: 0/1 nodes are available: 1 No "
+                                  "preemption victims found for incoming pod."));
     eventually(has_event("FailedScheduling", "1 Insufficient cpu"));
     delete (&kube_pods, "default", "a", NULL);
     eventually(is_bound("b"));

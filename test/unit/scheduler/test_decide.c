@@ -63,17 +63,17 @@ static void test_resources(void **state)
     sched_model_init(&m);
     add_node(&m, "n1", "{}", "{}");
     assert_decides(&m, "n1", "4", "{}", "");
-    assert_decides(
-        &m,
-        "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 Preemption is "
-        "not helpful for scheduling.",
-        "5", "{}", "");
+    assert_decides(&m,
+                   "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: "
+                   "0/1 nodes are available: 1 Preemption is "
+                   "not helpful for scheduling.",
+                   "5", "{}", "");
     place(&m, "a", "n1", "3", "{}", "");
-    assert_decides(
-        &m,
-        "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption "
-        "victims found for incoming pod.",
-        "2", "{}", "");
+    assert_decides(&m,
+                   "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: "
+                   "0/1 nodes are available: 1 No preemption "
+                   "victims found for incoming pod.",
+                   "2", "{}", "");
     assert_decides(&m, "n1", "1", "{}", "");
     assert_true(sched_model_remove_pod(&m, "default/a"));
     assert_decides(&m, "n1", "2", "{}", "");
@@ -102,9 +102,9 @@ static void test_init_containers_and_extended_resources(void **state)
     assert_int_equal(json_int_or(0, r.extended, "example.com/gpu"), 2);
     sched_resources_free(&r);
     char *message = decide(&m, pod);
-    assert_string_equal(message,
-                        "0/1 nodes are available: 1 Insufficient example.com/gpu. preemption: 0/1 nodes are "
-                        "available: 1 Preemption is not helpful for scheduling.");
+    assert_string_equal(message, "0/1 nodes are available: 1 Insufficient example.com/gpu. no new claims to "
+                                 "deallocate, preemption: 0/1 nodes are "
+                                 "available: 1 Preemption is not helpful for scheduling.");
     free(message);
     sched_model_free(&m);
 }
@@ -122,7 +122,8 @@ static void test_reasons_are_counted_and_sorted(void **state)
     assert_decides(
         &m,
         "0/4 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match Pod's node affinity/selector, "
-        "1 node(s) had untolerated taint(s), 1 node(s) were unschedulable. preemption: 0/4 nodes are "
+        "1 node(s) had untolerated taint(s), 1 node(s) were unschedulable. no new claims to deallocate, "
+        "preemption: 0/4 nodes are "
         "available: 1 No preemption victims found for incoming pod, 3 Preemption is not helpful for "
         "scheduling.",
         "1", "{}", "'nodeSelector':{'disk':'ssd'},");
@@ -176,7 +177,8 @@ static void test_host_ports(void **state)
     char *message = decide(&m, b);
     assert_string_equal(
         message, "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. "
-                 "preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.");
+                 "no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims "
+                 "found for incoming pod.");
     free(message);
     json_t *port =
         json_array_get(json_object_get(json_array_get(json_at(b, "spec", "containers"), 0), "ports"), 0);
@@ -206,11 +208,11 @@ static void test_pod_affinity(void **state)
     three_zones(&m);
     place(&m, "db", "n2", "1", "{'app':'db'}", "");
     assert_decides(&m, "n2", "1", "{'app':'web'}", REQUIRED("podAffinity", "db"));
-    assert_decides(
-        &m,
-        "0/3 nodes are available: 3 node(s) didn't match pod affinity rules. preemption: 0/3 nodes are "
-        "available: 3 Preemption is not helpful for scheduling.",
-        "1", "{'app':'web'}", REQUIRED("podAffinity", "cache"));
+    assert_decides(&m,
+                   "0/3 nodes are available: 3 node(s) didn't match pod affinity rules. no new claims to "
+                   "deallocate, preemption: 0/3 nodes are "
+                   "available: 3 Preemption is not helpful for scheduling.",
+                   "1", "{'app':'web'}", REQUIRED("podAffinity", "cache"));
     /* The first of a group that wants to be together may go to any zone. */
     json_auto_t *first = pod_of("new", "", "1", "{'app':'cache'}", REQUIRED("podAffinity", "cache"));
     char *node = decide(&m, first);
@@ -233,7 +235,8 @@ static void test_pod_anti_affinity(void **state)
     assert_decides(
         &m,
         "0/4 nodes are available: 1 node(s) didn't satisfy existing pods anti-affinity rules, 1 node(s) were "
-        "unschedulable, 2 Insufficient cpu. preemption: 0/4 nodes are available: 1 Preemption is not helpful "
+        "unschedulable, 2 Insufficient cpu. no new claims to deallocate, preemption: 0/4 nodes are "
+        "available: 1 Preemption is not helpful "
         "for scheduling, 3 No preemption victims found for incoming pod.",
         "1", "{'app':'web'}", "");
     sched_model_free(&m);
@@ -254,7 +257,8 @@ static void test_topology_spread(void **state)
         &m,
         "0/3 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match pod topology spread "
         "constraints, 1 node(s) didn't match pod topology spread constraints (missing required label). "
-        "preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, 2 No preemption "
+        "no new claims to deallocate, preemption: 0/3 nodes are available: 1 Preemption is not helpful for "
+        "scheduling, 2 No preemption "
         "victims found for incoming pod.",
         "100m", "{'app':'web'}", spread);
     sched_model_free(&m);
@@ -325,11 +329,11 @@ static void test_node_that_comes_later_knows_its_pods(void **state)
     add_node(&m, "n1", "{}", "{}");
     assert_int_equal(m.nodes[0]->pod_count, 200);
     assert_int_equal(m.nodes[0]->requested.cpu_milli, 2000);
-    assert_decides(
-        &m,
-        "0/1 nodes are available: 1 Too many pods. preemption: 0/1 nodes are available: 1 No preemption "
-        "victims found for incoming pod.",
-        "10m", "{}", "");
+    assert_decides(&m,
+                   "0/1 nodes are available: 1 Too many pods. no new claims to deallocate, preemption: 0/1 "
+                   "nodes are available: 1 No preemption "
+                   "victims found for incoming pod.",
+                   "10m", "{}", "");
     sched_model_free(&m);
 }
 
