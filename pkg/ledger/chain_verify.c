@@ -110,23 +110,43 @@ static int check_body(const struct block *block, struct err *err)
     return 0;
 }
 
+static void end_replay(struct verify *v)
+{
+    consensus_free(v->core);
+    v->core = NULL;
+    if (v->state)
+        state_mem_free(v->state);
+    v->state = NULL;
+}
+
+static int check_contents(struct verify *v, uint64_t height, struct err *err)
+{
+    struct block *block = NULL;
+    int rc = blockstore_block_at(v->store, height, &block, err);
+    if (rc == ERR_GONE) {
+        /* A running node has pruned it since the check began. */
+        end_replay(v);
+        v->report->replayed_from = UINT64_MAX;
+        return 0;
+    }
+    if (!rc)
+        rc = v->core ? replay(v, block, err) : check_body(block, err);
+    if (!rc) {
+        v->report->bodies++;
+        v->report->transactions += block->header.tx_count;
+    }
+    block_free(block);
+    return rc;
+}
+
 static int check_block(struct verify *v, uint64_t height, uint64_t oldest_body, struct err *err)
 {
     struct block_header header;
-    struct block *block = NULL;
     int rc = blockstore_header_at(v->store, height, &header, err);
     if (!rc)
         rc = check_header(v, &header, err);
-    if (!rc && height >= oldest_body) {
-        rc = blockstore_block_at(v->store, height, &block, err);
-        if (!rc)
-            rc = v->core ? replay(v, block, err) : check_body(block, err);
-        if (!rc) {
-            v->report->bodies++;
-            v->report->transactions += block->header.tx_count;
-        }
-        block_free(block);
-    }
+    if (!rc && height >= oldest_body)
+        rc = check_contents(v, height, err);
     if (rc < 0)
         return fault_wrap(err, rc, height);
     v->report->blocks++;
@@ -197,8 +217,6 @@ int chain_verify(struct blockstore *store, chain_verify_progress_fn progress, vo
     if (!rc)
         rc = check_state(&v, snapshot, err);
     blockstore_ops()->snapshot_end(snapshot);
-    consensus_free(v.core);
-    if (v.state)
-        state_mem_free(v.state);
+    end_replay(&v);
     return rc;
 }
