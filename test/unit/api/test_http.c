@@ -1,6 +1,7 @@
 /* The API over HTTPS: who may ask what, representations, streams, and clients that misbehave. */
 #include "unit.h"
 
+#include "base/clock.h"
 #include "http_fixture.h"
 
 #define CONFIGMAPS "/api/v1/namespaces/default/configmaps"
@@ -469,7 +470,9 @@ static void test_a_slow_client_holds_up_nobody(void **state)
         http_disconnect(&slow[i]);
 }
 
-static void test_a_half_closed_client_is_answered(void **state)
+/* A client that closes its side before it has the answer: libmicrohttpd hangs up on it when the end is read
+ * before the block is made. Either way the request is carried out, and nobody else is disturbed. */
+static void test_a_half_closed_client_is_served(void **state)
 {
     (void)state;
     for (int i = 0; i < 5; i++) {
@@ -485,9 +488,15 @@ static void test_a_half_closed_client_is_answered(void **state)
         if (i % 2)
             gnutls_bye(c.session, GNUTLS_SHUT_WR);
         shutdown(c.fd, SHUT_WR);
-        assert_true(http_receive(&c));
-        assert_int_equal(c.status, 201);
+        if (http_receive(&c))
+            assert_int_equal(c.status, 201);
+        else
+            assert_true(c.ended);
         http_disconnect(&c);
+        mem_auto char *path = mem_printf(CONFIGMAPS "/half-%d", i);
+        int64_t until_us = clock_mono_us() + 10000000;
+        while (status_of(f.admin, "GET", path, NULL) != 200)
+            assert_true(clock_mono_us() < until_us);
     }
 }
 
@@ -531,7 +540,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_broken_requests),
         cmocka_unit_test(test_bad_json),
         cmocka_unit_test(test_a_slow_client_holds_up_nobody),
-        cmocka_unit_test(test_a_half_closed_client_is_answered),
+        cmocka_unit_test(test_a_half_closed_client_is_served),
         cmocka_unit_test(test_a_thousand_connections),
     };
     if (argc > 1)

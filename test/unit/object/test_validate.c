@@ -208,6 +208,14 @@ static void test_validate_pods(void **state)
          "[spec.containers[0].readinessProbe: Required value: must specify a handler type, "
          "spec.containers[0].readinessProbe.periodSeconds: Invalid value: -1: must be greater than or equal "
          "to 0]"},
+    };
+    CHECK_ALL(cases);
+}
+
+static void test_validate_pod_choices(void **state)
+{
+    (void)state;
+    static const struct invalid cases[] = {
         {"Pod", ONE(",'resources':{'requests':{'cpu':'2'},'limits':{'cpu':'1'}}"), NULL,
          "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu "
          "limit of 1"},
@@ -566,11 +574,12 @@ static void test_validate_by_schema(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_validate_metadata),    cmocka_unit_test(test_validate_pods),
-    cmocka_unit_test(test_validate_pod_updates), cmocka_unit_test(test_validate_workloads),
-    cmocka_unit_test(test_validate_services),    cmocka_unit_test(test_validate_config),
-    cmocka_unit_test(test_validate_rbac),        cmocka_unit_test(test_validate_subresources),
-    cmocka_unit_test(test_validate_sizes),       cmocka_unit_test(test_validate_by_schema),
+    cmocka_unit_test(test_validate_metadata),     cmocka_unit_test(test_validate_pods),
+    cmocka_unit_test(test_validate_pod_choices),  cmocka_unit_test(test_validate_pod_updates),
+    cmocka_unit_test(test_validate_workloads),    cmocka_unit_test(test_validate_services),
+    cmocka_unit_test(test_validate_config),       cmocka_unit_test(test_validate_rbac),
+    cmocka_unit_test(test_validate_subresources), cmocka_unit_test(test_validate_sizes),
+    cmocka_unit_test(test_validate_by_schema),
 };
 
 UNIT_MAIN(tests)
