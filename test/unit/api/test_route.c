@@ -66,9 +66,21 @@ static void test_other_paths(void **state)
     check("/openapi/v3/apis/apps/v1", ROUTE_OPENAPI_V3, "apps", "v1", "", "", "", "");
     check("/openid/v1/jwks", ROUTE_JWKS, "", "", "", "", "", "");
     check("/.well-known/openid-configuration", ROUTE_OPENID, "", "", "", "", "", "");
-    static const char *const nothing[] = {
-        "/versions",  "/version/x",   "/openapi", "/openapi/v4",   "/openapi/v3/x/v1",
-        "/openid/v1", "/healthz/a/b", "/a",       "/api/v1/watch", "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q/r"};
+    check("/katena/v1/chain", ROUTE_CHAIN, "", "", "", "", "", "");
+    check("/katena/v1/chain/log", ROUTE_CHAIN, "", "", "", "", "log", "");
+    static const char *const nothing[] = {"/versions",
+                                          "/version/x",
+                                          "/openapi",
+                                          "/openapi/v4",
+                                          "/openapi/v3/x/v1",
+                                          "/openid/v1",
+                                          "/healthz/a/b",
+                                          "/a",
+                                          "/katena/v1",
+                                          "/katena/v2/chain",
+                                          "/katena/v1/chain/a/b",
+                                          "/api/v1/watch",
+                                          "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q/r"};
     for (size_t i = 0; i < sizeof(nothing) / sizeof(*nothing); i++) {
         struct route route;
         route_parse(&route, nothing[i]);
