@@ -27,6 +27,7 @@
 
 #include "api/api_internal.h"
 #include "api/authn_internal.h"
+#include "api/http_send.h"
 #include "api/metrics.h"
 #include "api/query.h"
 #include "api/represent.h"
@@ -58,6 +59,7 @@ struct http_connection {
     bool identity_known; /* the client certificate has been looked at … */
     bool has_identity;   /* … and named somebody */
     struct api_identity identity;
+    struct http_sender sender;
 };
 
 enum http_meeting { HTTP_RUNNING, HTTP_SUSPENDED, HTTP_DONE };

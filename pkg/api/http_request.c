@@ -93,6 +93,8 @@ enum MHD_Result http_reply(struct http_request *request, int status, const char 
             : MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
     buf_free(body);
     MHD_add_response_header(response, "Content-Type", content_type);
+    if (len && strcmp(request->method, MHD_HTTP_METHOD_HEAD) != 0)
+        http_send_hold(&request->connection->sender);
     return http_queue(request, status, response);
 }
 

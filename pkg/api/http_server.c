@@ -73,6 +73,9 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_c
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
         connection->fd = info ? info->connect_fd : -1;
+        info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+        if (info && info->tls_session)
+            http_send_start(&connection->sender, info->tls_session, connection->fd);
         connection->accepted_us = clock_mono_us();
         connection_add(http, connection);
         *socket_context = connection;

@@ -49,7 +49,7 @@ static const json_t *borrow(struct hub_event *event, json_t **value, const struc
 {
     pthread_mutex_lock(&event->lock);
     if (!*value)
-        *value = json_loadb(buf_str(text), text->len, 0, NULL);
+        *value = json_parse_stored(buf_str(text), text->len, NULL);
     event->borrowers++;
     const json_t *borrowed = *value;
     pthread_mutex_unlock(&event->lock);

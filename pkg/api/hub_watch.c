@@ -279,7 +279,7 @@ const json_t *api_watch_value(struct api_watch *watch, const struct api_watch_ev
 {
     if (!watch->current || !watch->current_shared) {
         if (!watch->value)
-            watch->value = json_loadb(event->json, event->json_len, 0, NULL);
+            watch->value = json_parse_stored(event->json, event->json_len, NULL);
         return watch->value;
     }
     if (watch->borrowed)

@@ -102,7 +102,7 @@ static json_t *read_list(const struct schema_kind *kind, struct api_list *list)
     json_t *items = json_array();
     buf_auto struct buf text = BUF_INIT;
     while (api_list_next(list, &text)) {
-        json_t *item = json_loadb(buf_str(&text), text.len, 0, NULL);
+        json_t *item = json_parse_stored(buf_str(&text), text.len, NULL);
         if (item)
             json_array_append_new(items, item);
     }
@@ -134,7 +134,7 @@ static int read_answer(const struct api_request *request, struct api_response *r
     if (!out)
         return 0;
     *out = response->list ? read_list(request->kind, response->list)
-                          : json_loadb(buf_str(&response->body), response->body.len, 0, NULL);
+                          : json_parse_stored(buf_str(&response->body), response->body.len, NULL);
     return *out ? 0 : err_set(err, ERR_INTERNAL, "the answer is no JSON");
 }
 

@@ -271,9 +271,9 @@ json_t *object_parse(struct api_server *server, const struct state_object *state
     buf_auto struct buf text = BUF_INIT;
     if (object_open(server, state, &text, err))
         return NULL;
-    json_error_t error;
-    json_t *object = json_loadb(buf_str(&text), text.len, 0, &error);
+    struct err why;
+    json_t *object = json_parse_stored(buf_str(&text), text.len, &why);
     if (!object)
-        err_set(err, ERR_CORRUPT, "stored object %s is no JSON: %s", state->key.name, error.text);
+        err_set(err, ERR_CORRUPT, "stored object %s is no JSON: %s", state->key.name, why.message);
     return object;
 }

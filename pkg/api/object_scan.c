@@ -67,5 +67,5 @@ json_t *object_labels(const struct buf *text)
         return NULL;
     const char *start = s.at;
     skip_value(&s);
-    return s.at <= s.end ? json_loadb(start, (size_t)(s.at - start), 0, NULL) : NULL;
+    return s.at <= s.end ? json_parse_stored(start, (size_t)(s.at - start), NULL) : NULL;
 }

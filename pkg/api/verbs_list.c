@@ -135,7 +135,7 @@ static bool text_matches(const struct api_list *list, const struct buf *text)
         json_auto_t *labels = object_labels(text);
         return selector_matches_labels(list->labels, labels);
     }
-    json_auto_t *object = json_loadb(buf_str(text), text->len, 0, NULL);
+    json_auto_t *object = json_parse_stored(buf_str(text), text->len, NULL);
     return selector_matches_labels(list->labels, json_at(object, "metadata", "labels")) &&
            selector_matches_fields(list->fields, object);
 }

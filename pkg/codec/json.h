@@ -23,6 +23,9 @@ json_t *json_at_(const json_t *value, ...) __attribute__((sentinel));
 const char *json_or_empty_(const json_t *value);
 int64_t json_int_or_(int64_t fallback, const json_t *value);
 
+/* "object", "array", "string", "number", "bool" or "null": how Go's decoder calls a JSON value. */
+const char *json_kind_name(const json_t *value);
+
 /* The object member `name` of object, made when it is missing or null. Borrowed. */
 json_t *json_object_ensure(json_t *object, const char *name);
 json_t *json_array_ensure(json_t *object, const char *name);
@@ -41,6 +44,9 @@ void json_dump_buf(struct buf *out, const json_t *value);
 /* Parses one JSON text; the error is worded as Kubernetes' decoder words it, without a prefix. Duplicate
  * members and more than JSON_DEPTH_MAX levels are refused. The caller owns the result. */
 json_t *json_parse(const void *text, size_t len, struct err *err);
+
+/* The same for what this program has written: deeper, since managed fields nest what clients have sent. */
+json_t *json_parse_stored(const void *text, size_t len, struct err *err);
 
 /* The same, but of duplicate members the last one counts, and each duplicate appends `duplicate field
  * "spec.x"` to duplicates, a json array. */

@@ -29,7 +29,7 @@ struct parser {
     const char *end;
     struct buf scratch; /* text with escapes resolved */
     json_t *duplicates; /* NULL: refuse them */
-    unsigned depth;
+    unsigned depth, depth_max;
     struct err *err;
 };
 
@@ -396,7 +396,7 @@ static json_t *parse_text(struct parser *p)
 
 static json_t *parse_collection(struct parser *p, const struct step *step)
 {
-    if (p->depth == JSON_DEPTH_MAX) {
+    if (p->depth == p->depth_max) {
         err_set(p->err, ERR_BAD_REQUEST, "exceeded max depth");
         return NULL;
     }
@@ -426,10 +426,11 @@ static json_t *parse_value(struct parser *p, const struct step *step)
     return NULL;
 }
 
-static json_t *parse(const void *text, size_t len, json_t *duplicates, struct err *err)
+static json_t *parse(const void *text, size_t len, unsigned depth_max, json_t *duplicates, struct err *err)
 {
     const char *start = len ? text : "";
-    struct parser p = {.at = start, .end = start + len, .duplicates = duplicates, .err = err};
+    struct parser p = {
+        .at = start, .end = start + len, .depth_max = depth_max, .duplicates = duplicates, .err = err};
     json_t *value = parse_value(&p, NULL);
     skip_space(&p);
     if (value && p.at < p.end) {
@@ -443,10 +444,15 @@ static json_t *parse(const void *text, size_t len, json_t *duplicates, struct er
 
 json_t *json_parse(const void *text, size_t len, struct err *err)
 {
-    return parse(text, len, NULL, err);
+    return parse(text, len, JSON_DEPTH_MAX, NULL, err);
+}
+
+json_t *json_parse_stored(const void *text, size_t len, struct err *err)
+{
+    return parse(text, len, 2 * JSON_DEPTH_MAX, NULL, err);
 }
 
 json_t *json_parse_reporting(const void *text, size_t len, json_t *duplicates, struct err *err)
 {
-    return parse(text, len, duplicates, err);
+    return parse(text, len, JSON_DEPTH_MAX, duplicates, err);
 }
