@@ -145,7 +145,9 @@ static int await_output(struct http_chain *chain, struct err *err)
             return 0;
         if (fds[0].revents)
             break;
-        if (fds[1].revents || atomic_load(&chain->http->stopping))
+        if (fds[1].revents)
+            return err_set(err, ERR_TIMEOUT, "the client has gone");
+        if (atomic_load(&chain->http->stopping))
             return err_set(err, ERR_UNAVAILABLE, "the server is shutting down");
     }
     int status = reap_child(chain);
