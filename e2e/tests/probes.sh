@@ -40,3 +40,22 @@ check_equal "$(k get pod host -o 'jsonpath={.status.podIP}')" "$(k get pod host 
 k run nopull --image=registry.invalid/none:1
 wait_for 60 sh -c "$KUBECTL -n $NS get pod nopull | grep -qE 'ErrImagePull|ImagePullBackOff'"
 k delete pod eater host nopull --grace-period=0 --force
+
+# A container that does not answer in its first moments is neither late for its period nor restarted.
+cat >early.yaml <<'Y'
+apiVersion: v1
+kind: Pod
+metadata: {name: early}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+    - name: c
+      image: katena.local/busybox:1
+      command: [sh, -c, "sleep 0.3; touch /tmp/up; sleep 300"]
+      livenessProbe: {exec: {command: [cat, /tmp/up]}, failureThreshold: 1}
+      readinessProbe: {exec: {command: [cat, /tmp/up]}, periodSeconds: 30}
+Y
+k apply -f early.yaml
+k wait --for=condition=Ready pod/early --timeout=10s
+check_equal "$(k get pod early -o 'jsonpath={.status.containerStatuses[0].restartCount}')" 0
+check_lacks "$(k describe pod early)" Unhealthy

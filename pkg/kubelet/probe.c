@@ -12,6 +12,11 @@
 #include <stdio.h>
 #include <string.h>
 
+/* For so long after its start a container may fail without consequence, and is asked again soon: Kubernetes,
+ * which looks at its containers once a second, would not have asked yet. */
+#define EARLY_US 1000000
+#define EARLY_RETRY_MIN_US 50000
+
 static const char *const members[PROBE_KINDS] = {"startupProbe", "livenessProbe", "readinessProbe"};
 static const char *const titles[PROBE_KINDS] = {"Startup", "Liveness", "Readiness"};
 
@@ -157,6 +162,18 @@ static void report_failure(struct kubelet_probe *probe, const json_t *object, co
                     err->message);
 }
 
+static bool too_early(const struct kubelet_probe *probe, const json_t *definition, int64_t start)
+{
+    return json_int_or(0, definition, "initialDelaySeconds") == 0 && start - probe->first_us < EARLY_US;
+}
+
+static int64_t next_early(const struct kubelet_probe *probe)
+{
+    int64_t now = clock_mono_us();
+    int64_t age = now - probe->first_us;
+    return now + (age > EARLY_RETRY_MIN_US ? age : EARLY_RETRY_MIN_US);
+}
+
 int64_t probe_task(struct task *task)
 {
     struct kubelet_probe *probe =
@@ -172,15 +189,16 @@ int64_t probe_task(struct task *task)
     const json_t *spec = pod_container_spec(view.object, c);
     const json_t *definition = json_object_get(spec, members[probe->kind]);
     int rc = probe_once(probe, spec, view.id, view.ip, &err);
+    bool early = rc && too_early(probe, definition, start);
     bool changed = false, current, active, started;
     pthread_mutex_lock(&c->pod->lock);
     current = probe->active && view.attempt == probe->attempt && !c->killing;
-    if (current)
+    if (current && !early)
         changed = record(probe, definition, rc == 0);
     active = probe->active;
     started = c->started;
     pthread_mutex_unlock(&c->pod->lock);
-    if (current && rc)
+    if (current && rc && !early)
         report_failure(probe, view.object, &err);
     if (changed) {
         wake_pod(c->pod);
@@ -193,5 +211,7 @@ int64_t probe_task(struct task *task)
     json_decref(view.object);
     free(view.id);
     free(view.ip);
+    if (early && active)
+        return next_early(probe);
     return active ? start + (period_s > 0 ? period_s : 10) * 1000000 : POOL_NEVER;
 }
