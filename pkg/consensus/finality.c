@@ -1,6 +1,7 @@
 #include "consensus/finality.h"
 
 #include "base/mem.h"
+#include "consensus/membership.h"
 
 #include <assert.h>
 #include <string.h>
@@ -20,6 +21,10 @@ struct finality {
     size_t link_count, link_cap;
     struct checkpoint *justified; /* since the finalized one, which is the first; ascending by round */
     size_t justified_count, justified_cap;
+    const struct membership *(*members_at)(void *arg,
+                                           const struct fork_block *block); /* NULL: all validators */
+    void *members_arg;
+    bool byzantine;
 };
 
 uint32_t finality_quorum(uint32_t n, bool byzantine)
@@ -86,13 +91,36 @@ const struct checkpoint *finality_justified(const struct finality *f)
     return &f->justified[f->justified_count - 1];
 }
 
+void finality_use_members(struct finality *f, bool byzantine,
+                          const struct membership *(*at)(void *arg, const struct fork_block *block),
+                          void *arg)
+{
+    f->members_at = at;
+    f->members_arg = arg;
+    f->byzantine = byzantine;
+}
+
+static bool has_quorum(const struct finality *f, const struct link *link)
+{
+    if (!f->members_at)
+        return link->votes >= f->quorum;
+    const struct fork_node *target = fork_choice_find(f->tree, link->target.block);
+    if (!target)
+        return false;
+    const struct membership *members = f->members_at(f->members_arg, fork_node_block(target));
+    uint32_t votes = 0;
+    for (uint32_t i = 0; i < f->validators; i++)
+        votes += link->voted[i] && membership_has(members, i);
+    return votes >= finality_quorum(members->count, f->byzantine);
+}
+
 /* Drops the links to rounds before one; those with a quorum only when asked. */
 static void links_filter(struct finality *f, uint64_t before_round, bool with_quorum)
 {
     size_t kept = 0;
     for (size_t i = 0; i < f->link_count; i++) {
         struct link *link = f->links[i];
-        if (link->target.round < before_round && (with_quorum || link->votes < f->quorum))
+        if (link->target.round < before_round && (with_quorum || !has_quorum(f, link)))
             free(link);
         else
             f->links[kept++] = link;
@@ -142,7 +170,7 @@ enum finality_change finality_settle(struct finality *f)
     enum finality_change result = FINALITY_UNCHANGED;
     for (size_t i = 0; i < f->link_count;) {
         struct link *link = f->links[i++];
-        if (link->done || link->votes < f->quorum)
+        if (link->done || !has_quorum(f, link))
             continue;
         enum finality_change change = link_apply(f, link);
         if (change > result)
@@ -193,7 +221,8 @@ enum finality_change finality_vote(struct finality *f, uint32_t validator, const
     if (!link)
         link = link_new(f, vote);
     link->voted[validator] = 1;
-    return ++link->votes == f->quorum ? finality_settle(f) : FINALITY_UNCHANGED;
+    link->votes++;
+    return !link->done && has_quorum(f, link) ? finality_settle(f) : FINALITY_UNCHANGED;
 }
 
 void voter_init(struct voter *voter, const struct finality_lock *durable)

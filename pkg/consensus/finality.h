@@ -45,6 +45,13 @@ struct finality *finality_new(struct fork_choice *tree, uint32_t validators, uin
                               const struct checkpoint *finalized, const struct checkpoint *justified);
 void finality_free(struct finality *f);
 
+/* Where the validator set changes: a vote counts by the membership at its target's block, and the quorum is
+ * of that membership. The function is asked for blocks in the tree; NULL is not an answer. */
+struct membership;
+void finality_use_members(struct finality *f, bool byzantine,
+                          const struct membership *(*at)(void *arg, const struct fork_block *block),
+                          void *arg);
+
 enum finality_change { FINALITY_UNCHANGED, FINALITY_JUSTIFIED, FINALITY_FINALIZED };
 
 /* Counts a checkpoint vote; its blocks may be unknown yet. At most two votes of a validator count in a round,

@@ -16,6 +16,7 @@
 
 #include "consensus/finality.h"
 #include "consensus/fork_choice.h"
+#include "consensus/membership.h"
 #include "consensus/roles.h"
 #include "consensus/vote.h"
 
@@ -34,6 +35,7 @@ enum net_mutation {
     MUTATE_DROP_ORPHANS,     /* transactions of an abandoned branch do not return to pending */
     MUTATE_OWN_BRANCH,       /* the fork choice prefers what the node has made itself */
     MUTATE_WAIT_FOR_QUORUM,  /* no blocks without a majority, as in Raft */
+    MUTATE_CHANGE_AT_ONCE,   /* a change of the validator set acts from its own block on */
     MUTATE_RESTLESS,         /* votes go on when all is final */
 };
 
@@ -42,6 +44,7 @@ struct net_options {
     uint32_t nodes;
     uint32_t liars;
     bool byzantine; /* the quorum is more than two thirds */
+    bool churn;     /* validators come and go */
     bool sign;      /* real Ed25519 signatures */
     bool trace;
     enum net_mutation mutation;
@@ -61,6 +64,7 @@ struct net_block {
     uint64_t slot;
     uint32_t *txs;
     uint32_t tx_count;
+    struct membership *members; /* NULL: everybody */
 };
 
 enum net_message_type { NET_TX, NET_BLOCK, NET_STATEMENT, NET_PROOF };
@@ -132,6 +136,7 @@ struct net_event {
 };
 
 struct net_stats {
+    uint64_t changes; /* of the validator set, in blocks */
     uint64_t messages, votes, blocks, crashes, proofs, switches, orphaned;
     int64_t converged_us; /* after healing */
     int64_t include_us_max;

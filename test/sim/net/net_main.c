@@ -8,8 +8,8 @@
 #include <sodium.h>
 
 static const char *const mutations[] = {
-    "nothing",      "double-vote", "quorum-minus-one", "quorum-all", "forget-lock",
-    "drop-orphans", "own-branch",  "wait-for-quorum",  "restless",
+    "nothing",      "double-vote", "quorum-minus-one", "quorum-all",     "forget-lock",
+    "drop-orphans", "own-branch",  "wait-for-quorum",  "change-at-once", "restless",
 };
 
 struct arguments {
@@ -73,6 +73,7 @@ static struct net_options options_draw(const struct arguments *a, uint64_t seed)
     o.double_percent = net_draw(&dice, 2) ? net_draw(&dice, 10) : 0;
     o.tail_percent = net_draw(&dice, 2) ? net_draw(&dice, 5) : 0;
     o.skew_max_us = net_draw(&dice, 2) ? 1 + net_draw(&dice, 100000) : 0;
+    o.churn = a->mutation ? a->mutation == MUTATE_CHANGE_AT_ONCE : net_draw(&dice, 3) == 0;
     o.mutation = a->mutation;
     o.trace = a->trace;
     o.sign = a->sign;
@@ -94,6 +95,7 @@ int main(int argc, char **argv)
         if (!ok)
             printf("seed %" PRIu64 ", %u nodes, %u liars, %s quorum %u: violated: %s\n", seed, w.o.nodes,
                    w.o.liars, w.o.byzantine ? "byzantine" : "majority", w.quorum, w.failure);
+        total.changes += w.stats.changes;
         total.messages += w.stats.messages;
         total.votes += w.stats.votes;
         total.blocks += w.stats.blocks;
@@ -112,9 +114,10 @@ int main(int argc, char **argv)
     }
     printf("%" PRIu64 " seeds from %" PRIu64 ": %" PRIu64 " messages, %" PRIu64 " statements, %" PRIu64
            " blocks, %" PRIu64 " crashes, %" PRIu64 " chain switches, %" PRIu64
-           " times a transaction was orphaned, %" PRIu64 " proofs of equivocation\n",
+           " times a transaction was orphaned, %" PRIu64 " proofs of equivocation, %" PRIu64
+           " changes of the validator set\n",
            a.seeds, a.seed, total.messages, total.votes, total.blocks, total.crashes, total.switches,
-           total.orphaned, total.proofs);
+           total.orphaned, total.proofs, total.changes);
     printf("converged after healing in %.2f s on average, %.2f s at most; included in %.2f s at most\n",
            (double)converged_sum / 1e6 / (double)a.seeds, (double)total.converged_us / 1e6,
            (double)total.include_us_max / 1e6);

@@ -159,6 +159,12 @@ static void messages_read(struct net_world *w, struct net_node *node)
     }
 }
 
+static const struct membership *members_at(void *arg, const struct fork_block *block)
+{
+    const struct net_world *w = arg;
+    return w->blocks[net_block_find(w, block->hash)].members;
+}
+
 /* What a new process does: reads the disk. */
 void net_node_start(struct net_world *w, struct net_node *node)
 {
@@ -170,6 +176,8 @@ void net_node_start(struct net_world *w, struct net_node *node)
             fork_choice_add(node->tree, &w->blocks[i].fork);
     node->finality =
         finality_new(node->tree, w->o.nodes, w->quorum, &node->disk.finalized, &node->disk.justified);
+    if (w->o.churn)
+        finality_use_members(node->finality, w->o.byzantine, members_at, w);
     voter_init(&node->voter, &node->disk.lock);
     for (uint32_t i = 0; i < w->tx_cap; i++)
         node->known[i] = node->included[i] = 0;
@@ -312,8 +320,44 @@ static bool hears_majority(const struct net_world *w, const struct net_node *nod
     return count > w->o.nodes / 2;
 }
 
-static uint32_t block_make(struct net_world *w, struct net_node *node, uint64_t slot, const uint32_t *txs,
-                           uint32_t tx_count)
+/* A validator that comes or goes, such that the honest go on being enough. */
+static struct membership_change change_draw(struct net_world *w, const struct membership *members)
+{
+    struct membership_change change = {MEMBERSHIP_KEEP, net_draw(w, w->o.nodes)};
+    bool at_once = w->o.mutation == MUTATE_CHANGE_AT_ONCE;
+    if (net_draw(w, 3) != 0 || w->nodes[change.validator].liar)
+        return change;
+    if (!membership_has(members, change.validator))
+        change.type = MEMBERSHIP_ADD;
+    else if (at_once ? members->count > 1 : members->count > 3 && (members->count - 2) / 3 >= w->o.liars)
+        change.type = MEMBERSHIP_REMOVE;
+    return change;
+}
+
+/* The membership at a new block. Its producer has proofs of what is final for it, and puts the latest in. */
+static void members_make(struct net_world *w, const struct net_node *node, struct net_block *block)
+{
+    const struct membership *parent = w->blocks[block->parent].members;
+    struct membership_change change = change_draw(w, parent);
+    uint64_t height = block->fork.height, final = fork_node_block(fork_choice_root(node->tree))->height;
+    if (final >= height) /* a liar's twin of a block that is final */
+        final = height - 1;
+    struct membership next;
+    if (membership_next(&next, parent, height, &change, final, NULL) != 0) {
+        change.type = MEMBERSHIP_KEEP;
+        membership_next(&next, parent, height, &change, final, NULL);
+    }
+    if (w->o.mutation == MUTATE_CHANGE_AT_ONCE && next.pending.type != MEMBERSHIP_KEEP) {
+        struct membership pending = next;
+        change.type = MEMBERSHIP_KEEP;
+        membership_next(&next, &pending, height + 1, &change, height, NULL);
+    }
+    w->stats.changes += next.pending_height == height;
+    block->members = mem_dup(&next, sizeof(next));
+}
+
+static uint32_t block_make(struct net_world *w, const struct net_node *node, uint64_t slot,
+                           const uint32_t *txs, uint32_t tx_count)
 {
     if (w->block_count == w->block_cap) {
         for (uint32_t i = 0; i < w->o.nodes; i++) {
@@ -335,6 +379,8 @@ static uint32_t block_make(struct net_world *w, struct net_node *node, uint64_t 
     block->txs = mem_dup(txs, tx_count * sizeof(*txs) + 1);
     uint64_t text[2] = {w->o.seed, id};
     hash_sha256_parts(block->fork.hash, text, sizeof(text), parent->fork.hash, HASH_SIZE, NULL, 0);
+    if (w->o.churn)
+        members_make(w, node, block);
     w->stats.blocks++;
     return id;
 }
@@ -436,6 +482,8 @@ static void vote_request(struct net_world *w, struct net_node *node, uint64_t ro
     if (!fork_node_leads_to(source, block))
         block = source;
     if (block == fork_choice_root(node->tree) && w->o.mutation != MUTATE_RESTLESS)
+        return;
+    if (w->o.churn && !membership_has(members_at(w, fork_node_block(block)), node->id))
         return;
     struct checkpoint target = {.round = round};
     memcpy(target.block, fork_node_block(block)->hash, HASH_SIZE);

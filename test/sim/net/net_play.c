@@ -48,6 +48,8 @@ static void cut_phase(struct net_world *w)
                 probe[g] = net_submit(w, &w->nodes[i]);
     }
     net_run(w, PHASE_US);
+    if (w->o.churn)
+        return; /* what is a quorum changes under way */
     for (uint32_t i = 0; i < w->o.nodes && !w->failed; i++) {
         uint32_t g = w->group[i];
         if (w->nodes[i].liar || probe[g] == NET_NONE)

@@ -201,6 +201,10 @@ void net_begin(struct net_world *w, const struct net_options *options)
     w->blocks = mem_calloc(w->block_cap, sizeof(*w->blocks));
     w->blocks[0] = (struct net_block){.parent = NET_NONE, .producer = NET_NONE};
     hash_content(w->blocks[0].fork.hash, &w->o.seed, sizeof(w->o.seed));
+    if (w->o.churn) {
+        w->blocks[0].members = mem_alloc(sizeof(struct membership));
+        membership_init(w->blocks[0].members, n);
+    }
     w->block_count = 1;
     memset(w->reach, 1, (size_t)n * n);
     for (uint32_t i = 0; i < n; i++) {
@@ -235,8 +239,10 @@ void net_end(struct net_world *w)
         free(node->known_since);
         free(node->waiting);
     }
-    for (uint32_t i = 0; i < w->block_count; i++)
+    for (uint32_t i = 0; i < w->block_count; i++) {
         free(w->blocks[i].txs);
+        free(w->blocks[i].members);
+    }
     for (unsigned i = 0; i < 4; i++)
         free(w->order[i]);
     free(w->nodes);
