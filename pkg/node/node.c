@@ -143,6 +143,13 @@ static int start_containers(struct node *node, struct err *err)
     if (!endpoint) {
         char bridge[16];
         node_bridge_name(bridge, node->data_dir);
+        char interface[IFNAMSIZ];
+        if (node_network_taken(interface, node->pod_cidr, bridge))
+            return err_set(
+                err, ERR_CONFLICT,
+                "the pods' network %s is taken: interface %s has an address in it. Choose another with "
+                "--cluster-cidr, or remove the interface",
+                node->pod_cidr, interface);
         struct containerd_options options = {
             .data_dir = node->data_dir, .pod_cidr = node->pod_cidr, .bridge = bridge};
         int rc = containerd_start(&node->containerd, &options, err);

@@ -117,6 +117,26 @@ bool node_first_service_address(char out[NODE_ADDRESS_MAX], const char *cidr)
     return true;
 }
 
+bool node_network_taken(char interface[IFNAMSIZ], const char *pod_cidr, const char *own_bridge)
+{
+    uint32_t network;
+    int bits;
+    struct ifaddrs *all;
+    if (!parse_cidr(pod_cidr, &network, &bits) || getifaddrs(&all))
+        return false;
+    bool taken = false;
+    for (struct ifaddrs *i = all; i && !taken; i = i->ifa_next) {
+        if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || !strcmp(i->ifa_name, own_bridge))
+            continue;
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)i->ifa_addr;
+        taken = (ntohl(in->sin_addr.s_addr) ^ network) >> (32 - bits) == 0;
+        if (taken)
+            snprintf(interface, IFNAMSIZ, "%s", i->ifa_name);
+    }
+    freeifaddrs(all);
+    return taken;
+}
+
 /* The node in the default place has the plain name; others get a hash of their place. */
 void node_bridge_name(char out[16], const char *data_dir)
 {

@@ -4,6 +4,7 @@
 
 #include "node/node.h"
 
+#include <net/if.h>
 #include <stddef.h>
 
 #define NODE_NAME_MAX 254
@@ -21,6 +22,9 @@ bool node_pod_cidr(char out[NODE_ADDRESS_MAX], const char *cidr);
 
 /* The first address of a service CIDR, which the kubernetes Service has. */
 bool node_first_service_address(char out[NODE_ADDRESS_MAX], const char *cidr);
+
+/* Whether an interface other than own_bridge has an address in the pods' network; says which. */
+bool node_network_taken(char interface[IFNAMSIZ], const char *pod_cidr, const char *own_bridge);
 
 /* A name for the bridge that no other node on this host has: at most 15 characters. */
 void node_bridge_name(char out[16], const char *data_dir);
