@@ -27,3 +27,8 @@ wait_for 10 curl -sf http://127.0.0.1:18080/
 check_contains "$(curl -s http://127.0.0.1:18080/)" "Hello from a pod"
 kill $forward
 k delete pod box web --grace-period=1
+
+# What a short command writes is seen, although it may end before kubectl can attach to it.
+for i in 1 2 3 4 5; do
+    check_contains "$(k run short$i --rm -i --restart=Never --image=katena.local/busybox:1 -- echo "hello $i" 2>/dev/null)" "hello $i"
+done

@@ -21,6 +21,7 @@
 #define SECOND INT64_C(1000000)
 /* So long a failed pull is shown as ErrImagePull before it becomes ImagePullBackOff. */
 #define PULL_ERROR_SHOWN_US (2 * SECOND)
+#define ATTACH_US 300000
 
 /* What one turn works with. */
 struct turn {
@@ -276,6 +277,25 @@ static void hash_status(uint8_t out[32], const json_t *status)
     crypto_generichash(out, 32, (const unsigned char *)text.data, text.len, NULL, 0);
 }
 
+/* When a pod that just came up may be told of: kubectl run attaches to a container with stdinOnce as soon as
+ * it runs, and would miss what a short command has written by then. One that has ended meanwhile is told of
+ * as ended, so that its log is read instead. 0: now. */
+static int64_t telling_us(const struct turn *turn)
+{
+    struct kubelet_pod *pod = turn->pod;
+    int64_t now = clock_wall_us();
+    if (strcmp(json_str_or_empty(turn->object, "status", "phase"), "Running") == 0)
+        return 0;
+    for (size_t i = 0; i < pod->container_count; i++) {
+        const struct kubelet_container *c = &pod->containers[i];
+        int64_t until = c->now.started_us + ATTACH_US;
+        if (c->now.state == POD_STATE_RUNNING && until > now && until <= now + ATTACH_US &&
+            json_bool_at(pod_container_spec(turn->object, c), "stdinOnce"))
+            return until;
+    }
+    return 0;
+}
+
 /* Writes the status if it says something new. */
 static void write_status(struct turn *turn, const struct pod_plan *plan)
 {
@@ -284,6 +304,11 @@ static void write_status(struct turn *turn, const struct pod_plan *plan)
     uint8_t hash[32];
     if (turn->gone)
         return;
+    int64_t later_us = telling_us(turn);
+    if (later_us) {
+        wake(turn, later_us);
+        return;
+    }
     struct pod_status_context context = {
         .object = turn->object, .over = plan->over, .deleting = deleting(turn), .now_us = clock_wall_us()};
     pthread_mutex_lock(&pod->lock);
