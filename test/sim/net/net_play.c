@@ -29,6 +29,19 @@ static void submit_some(struct net_world *w, uint32_t percent)
         net_submit(w, node);
 }
 
+/* Lets groups that can finalize do so; the bound is wide, since messages are lost by chance. */
+static void cut_wait(struct net_world *w, const uint32_t *honest, const uint32_t *probe)
+{
+    uint32_t quorum = finality_quorum(w->o.nodes, w->o.byzantine), waiting = 1;
+    for (int64_t t = 0; t < 4 * PHASE_US && waiting > 0 && !w->failed; t += PHASE_US) {
+        net_run(w, PHASE_US);
+        waiting = 0;
+        for (uint32_t i = 0; i < w->o.nodes && !w->failed; i++)
+            waiting += !w->nodes[i].liar && honest[w->group[i]] >= quorum &&
+                       !net_chain_has_tx(w, net_node_final_block(w, &w->nodes[i]), probe[w->group[i]]);
+    }
+}
+
 /* Each group gets a transaction. Theorem 3: it becomes final where the group is a quorum, and nowhere else.
  */
 static void cut_phase(struct net_world *w)
@@ -47,9 +60,11 @@ static void cut_phase(struct net_world *w)
             if (w->group[i] == g && !w->nodes[i].liar)
                 probe[g] = net_submit(w, &w->nodes[i]);
     }
-    net_run(w, PHASE_US);
-    if (w->o.churn)
-        return; /* what is a quorum changes under way */
+    if (w->o.churn) { /* what is a quorum changes under way */
+        net_run(w, PHASE_US);
+        return;
+    }
+    cut_wait(w, honest, probe);
     for (uint32_t i = 0; i < w->o.nodes && !w->failed; i++) {
         uint32_t g = w->group[i];
         if (w->nodes[i].liar || probe[g] == NET_NONE)
