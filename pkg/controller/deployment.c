@@ -1,45 +1,12 @@
-/* The Deployment controller: carries out what deployment_plan.h decides. Keys: "ns/name" of a deployment, and
- * "?ns/name" of a ReplicaSet without a controller, for which a deployment is looked for. */
-#include "controller/manager_internal.h"
+/* The Deployment controller: carries out what deployment_plan.h decides. Keys: see adopter.h. */
+#include "controller/adopter.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "codec/json.h"
 #include "controller/deployment_plan.h"
-#include "controller/ownership.h"
-#include "object/selector.h"
 
 #include <string.h>
-
-struct deployment_controller {
-    struct controller base;
-    struct orphans orphans;
-};
-
-static void deployment_start(struct controller *self)
-{
-    orphans_init(&((struct deployment_controller *)self)->orphans);
-}
-
-static void deployment_stop(struct controller *self)
-{
-    orphans_free(&((struct deployment_controller *)self)->orphans);
-}
-
-static void set_event(struct deployment_controller *self, enum client_event event, const json_t *rs)
-{
-    const json_t *ref = kube_controller(rs);
-    char key[KUBE_KEY_MAX + 1];
-    if (ref && !strcmp(json_str_or_empty(ref, "kind"), "Deployment")) {
-        snprintf(key, sizeof(key), "%s/%s", kube_namespace(rs), json_str_or_empty(ref, "name"));
-        controller_add(&self->base, key);
-    }
-    if (orphans_note(&self->orphans, event, rs)) {
-        key[0] = '?';
-        kube_key(key + 1, rs);
-        controller_add(&self->base, key);
-    }
-}
 
 /* Recreate waits for the last old pod to go. The name of a set is its deployment's with the hash behind. */
 static void pod_gone(struct controller *self, const json_t *pod)
@@ -60,33 +27,9 @@ static void deployment_event(struct controller *self, const struct watched *kind
     if (kind->id == KIND_DEPLOYMENT && event != CLIENT_DELETED)
         controller_add_object(self, object);
     else if (kind->id == KIND_REPLICASET)
-        set_event((struct deployment_controller *)self, event, object);
+        adopter_event(self, "Deployment", event, object);
     else if (kind->id == KIND_POD && event == CLIENT_DELETED)
         pod_gone(self, object);
-}
-
-static int find_adopters(struct controller *self, const char *namespace, const char *name, struct err *err)
-{
-    json_auto_t *rs = NULL;
-    json_auto_t *deployments = NULL;
-    int rc = client_get(self->client, &kube_replicasets, namespace, name, &rs, err);
-    if (rc)
-        return rc == ERR_NOT_FOUND ? 0 : rc;
-    rc = client_list(self->client, &kube_deployments, namespace, NULL, NULL, &deployments, err);
-    if (rc)
-        return rc;
-    size_t i;
-    json_t *deployment;
-    json_array_foreach(deployments, i, deployment)
-    {
-        struct selector *selector = NULL;
-        if (selector_from_object(&selector, json_at(deployment, "spec", "selector"), NULL))
-            continue;
-        if (selector_matches_labels(selector, json_at(rs, "metadata", "labels")))
-            controller_add_object(self, deployment);
-        selector_free(selector);
-    }
-    return 0;
 }
 
 /* Whether a pod of a set with another template has not ended. */
@@ -211,8 +154,8 @@ static int apply_plan(struct controller *self, json_t *deployment, struct deploy
     return rc ? rc : apply_status(self, deployment, plan, err);
 }
 
-static int sync_deployment(struct deployment_controller *self, const char *namespace, const char *name,
-                           int64_t now_us, int64_t *again_us, struct err *err)
+static int sync_deployment(struct adopter *self, const char *namespace, const char *name, int64_t now_us,
+                           int64_t *again_us, struct err *err)
 {
     struct controller *base = &self->base;
     json_auto_t *deployment = NULL;
@@ -240,21 +183,19 @@ static int sync_deployment(struct deployment_controller *self, const char *names
 static int deployment_sync(struct controller *self, const struct sync_in *in, int64_t *again_us,
                            struct err *err)
 {
-    bool orphan = in->key[0] == '?';
-    mem_auto char *key = mem_strdup(in->key + orphan);
+    mem_auto char *key = NULL;
     const char *namespace, *name;
-    kube_key_split(key, &namespace, &name);
-    if (orphan)
-        return find_adopters(self, namespace, name, err);
-    return sync_deployment((struct deployment_controller *)self, namespace, name, in->now_us, again_us, err);
+    if (adopter_key_split(in->key, &key, &namespace, &name))
+        return adopter_find_owners(self, &kube_replicasets, &kube_deployments, namespace, name, err);
+    return sync_deployment((struct adopter *)self, namespace, name, in->now_us, again_us, err);
 }
 
 const struct controller_type deployment_controller = {
     .name = "deployment",
     .component = "deployment-controller",
-    .size = sizeof(struct deployment_controller),
-    .start = deployment_start,
-    .stop = deployment_stop,
+    .size = sizeof(struct adopter),
+    .start = adopter_start,
+    .stop = adopter_stop,
     .event = deployment_event,
     .sync = deployment_sync,
 };

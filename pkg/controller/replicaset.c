@@ -1,44 +1,11 @@
-/* The ReplicaSet controller: keeps as many pods as a set asks for. Keys: "ns/name" of a set, and "?ns/name"
- * of a pod without a controller, for which a set is looked for. */
-#include "controller/manager_internal.h"
+/* The ReplicaSet controller: keeps as many pods as a set asks for. Keys: see adopter.h. */
+#include "controller/adopter.h"
 
 #include "codec/json.h"
-#include "controller/ownership.h"
 #include "controller/replicaset_plan.h"
 #include "base/mem.h"
-#include "object/selector.h"
 
 #include <string.h>
-
-struct replicaset_controller {
-    struct controller base;
-    struct orphans orphans;
-};
-
-static void replicaset_start(struct controller *self)
-{
-    orphans_init(&((struct replicaset_controller *)self)->orphans);
-}
-
-static void replicaset_stop(struct controller *self)
-{
-    orphans_free(&((struct replicaset_controller *)self)->orphans);
-}
-
-static void pod_event(struct replicaset_controller *self, enum client_event event, const json_t *pod)
-{
-    const json_t *ref = kube_controller(pod);
-    char key[KUBE_KEY_MAX + 1];
-    if (ref && !strcmp(json_str_or_empty(ref, "kind"), "ReplicaSet")) {
-        snprintf(key, sizeof(key), "%s/%s", kube_namespace(pod), json_str_or_empty(ref, "name"));
-        controller_add(&self->base, key);
-    }
-    if (orphans_note(&self->orphans, event, pod)) {
-        key[0] = '?';
-        kube_key(key + 1, pod);
-        controller_add(&self->base, key);
-    }
-}
 
 static void replicaset_event(struct controller *self, const struct watched *kind, enum client_event event,
                              const json_t *object)
@@ -46,32 +13,7 @@ static void replicaset_event(struct controller *self, const struct watched *kind
     if (kind->id == KIND_REPLICASET)
         controller_add_object(self, object);
     else if (kind->id == KIND_POD)
-        pod_event((struct replicaset_controller *)self, event, object);
-}
-
-/* Asks for every set that would adopt the pod. */
-static int find_adopters(struct controller *self, const char *namespace, const char *name, struct err *err)
-{
-    json_auto_t *pod = NULL;
-    json_auto_t *sets = NULL;
-    int rc = client_get(self->client, &kube_pods, namespace, name, &pod, err);
-    if (rc)
-        return rc == ERR_NOT_FOUND ? 0 : rc;
-    rc = client_list(self->client, &kube_replicasets, namespace, NULL, NULL, &sets, err);
-    if (rc)
-        return rc;
-    size_t i;
-    json_t *rs;
-    json_array_foreach(sets, i, rs)
-    {
-        struct selector *selector = NULL;
-        if (selector_from_object(&selector, json_at(rs, "spec", "selector"), NULL))
-            continue;
-        if (selector_matches_labels(selector, json_at(pod, "metadata", "labels")))
-            controller_add_object(self, rs);
-        selector_free(selector);
-    }
-    return 0;
+        adopter_event(self, "ReplicaSet", event, object);
 }
 
 static int create_pod(struct controller *self, const json_t *rs, const json_t *pod, json_t *pods,
@@ -136,8 +78,8 @@ static int write_status(struct controller *self, json_t *rs, json_t *status, str
     return client_update(self->client, &kube_replicasets, "status", rs, NULL, err);
 }
 
-static int sync_set(struct replicaset_controller *self, const char *namespace, const char *name,
-                    int64_t now_us, int64_t *again_us, struct err *err)
+static int sync_set(struct adopter *self, const char *namespace, const char *name, int64_t now_us,
+                    int64_t *again_us, struct err *err)
 {
     struct controller *base = &self->base;
     json_auto_t *rs = NULL;
@@ -177,21 +119,19 @@ static int sync_set(struct replicaset_controller *self, const char *namespace, c
 static int replicaset_sync(struct controller *self, const struct sync_in *in, int64_t *again_us,
                            struct err *err)
 {
-    bool orphan = in->key[0] == '?';
-    mem_auto char *key = mem_strdup(in->key + orphan);
+    mem_auto char *key = NULL;
     const char *namespace, *name;
-    kube_key_split(key, &namespace, &name);
-    if (orphan)
-        return find_adopters(self, namespace, name, err);
-    return sync_set((struct replicaset_controller *)self, namespace, name, in->now_us, again_us, err);
+    if (adopter_key_split(in->key, &key, &namespace, &name))
+        return adopter_find_owners(self, &kube_pods, &kube_replicasets, namespace, name, err);
+    return sync_set((struct adopter *)self, namespace, name, in->now_us, again_us, err);
 }
 
 const struct controller_type replicaset_controller = {
     .name = "replicaset",
     .component = "replicaset-controller",
-    .size = sizeof(struct replicaset_controller),
-    .start = replicaset_start,
-    .stop = replicaset_stop,
+    .size = sizeof(struct adopter),
+    .start = adopter_start,
+    .stop = adopter_stop,
     .event = replicaset_event,
     .sync = replicaset_sync,
 };
