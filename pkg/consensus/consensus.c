@@ -213,14 +213,24 @@ static void received_answer(struct consensus *c, const struct block *block)
     }
 }
 
-static int step_persisted(struct consensus *c, const struct consensus_event *event, struct err *err)
+/* Ends the flight of the block that the event is about. NULL with err set when that is not on its way. */
+static struct flight *flight_land(struct consensus *c, const struct consensus_event *event, struct err *err)
 {
     struct flight *f = c->flight;
-    if (!f || f->persist.block->header.height != event->height)
-        return err_set(err, ERR_INTERNAL, "block %llu was not being persisted",
-                       (unsigned long long)event->height);
+    if (!f || f->persist.block->header.height != event->height) {
+        err_set(err, ERR_INTERNAL, "block %llu was not being persisted", (unsigned long long)event->height);
+        return NULL;
+    }
     c->flight = NULL;
     c->finished = f;
+    return f;
+}
+
+static int step_persisted(struct consensus *c, const struct consensus_event *event, struct err *err)
+{
+    struct flight *f = flight_land(c, event, err);
+    if (!f)
+        return ERR_INTERNAL;
     c->head = f->persist.block->header;
     c->state_hash = *f->persist.state.hash;
     struct rbac_policy *policy = rbac_policy_retain(validator_policy(f->validator));
@@ -237,12 +247,9 @@ static int step_persisted(struct consensus *c, const struct consensus_event *eve
  */
 static int step_persist_failed(struct consensus *c, const struct consensus_event *event, struct err *err)
 {
-    struct flight *f = c->flight;
-    if (!f || f->persist.block->header.height != event->height)
-        return err_set(err, ERR_INTERNAL, "block %llu was not being persisted",
-                       (unsigned long long)event->height);
-    c->flight = NULL;
-    c->finished = f;
+    struct flight *f = flight_land(c, event, err);
+    if (!f)
+        return ERR_INTERNAL;
     for (size_t i = 0; i < f->batch.count; i++) {
         struct consensus_answer *answer = answer_add(c, f->batch.items[i].token, f->batch.items[i].tx_id);
         answer->code = ERR_UNAVAILABLE;

@@ -5,6 +5,7 @@
 #include "ledger/ledger_internal.h"
 
 #include "base/mem.h"
+#include "state/entry.h"
 #include "state/record.h"
 
 #include <string.h>
@@ -55,26 +56,6 @@ static uint32_t first_output(const struct block *block, uint32_t tx_index)
     return place;
 }
 
-static void object_of_output(struct state_object *out, const struct tx *tx, size_t index, uint64_t rv)
-{
-    const struct tx_output *o = &tx->outputs[index];
-    *out = (struct state_object){
-        .key = o->key,
-        .rv = rv,
-        .uid = o->uid,
-        .encoding = o->encoding,
-        .content = o->content,
-        .content_len = o->content_len,
-        .rv_offset = o->rv_offset,
-        .lock = o->lock,
-        .lock_len = o->lock_len,
-        .claim = o->claim,
-    };
-    memcpy(out->tx_id, tx->id, TX_ID_SIZE);
-    memcpy(out->content_hash, o->content_hash, HASH_SIZE);
-    out->terms = tx_output_terms(tx, index, &out->terms_len);
-}
-
 /* The version of key that a transaction made. */
 static int version_of(struct history *history, const uint8_t tx_id[TX_ID_SIZE],
                       const struct resource_key *key, struct state_object *out, struct err *err)
@@ -94,7 +75,7 @@ static int version_of(struct history *history, const uint8_t tx_id[TX_ID_SIZE],
     for (size_t i = tx->output_count; i-- > 0;)
         if (!key_compare(&tx->outputs[i].key, key)) {
             uint32_t place = first_output(block, tx_index) + (uint32_t)i;
-            object_of_output(out, tx, i, block_rv(block->header.time_us, place));
+            state_object_of_output(out, tx, i, block_rv(block->header.time_us, place));
             return 0;
         }
     return err_set(err, ERR_CORRUPT, "an input names a transaction that does not have the object");
@@ -127,7 +108,7 @@ static int change_of_output(struct history *history, const struct tx *tx, size_t
     memset(out, 0, sizeof(*out));
     const struct tx_output *o = &tx->outputs[index];
     const struct tx_input *input = direct_input(tx, &o->key);
-    object_of_output(&out->object, tx, index, rv);
+    state_object_of_output(&out->object, tx, index, rv);
     if (input) {
         int rc = replaced_by(history, input, rv, &out->old, err);
         if (rc < 0)

@@ -4,6 +4,7 @@
 #include "chain/wire.h"
 
 #include <sodium.h>
+#include <string.h>
 
 static const char entry_tag[16] = "katena entry v1";
 
@@ -45,4 +46,24 @@ void state_entry_rebuild(uint8_t out[HASH_SIZE], const struct state_object *obje
     buf_auto struct buf encoding = BUF_INIT;
     tx_output_encode(&encoding, &output);
     state_entry_hash(out, object->rv, object->tx_id, (const uint8_t *)encoding.data, encoding.len);
+}
+
+void state_object_of_output(struct state_object *out, const struct tx *tx, size_t index, uint64_t rv)
+{
+    const struct tx_output *o = &tx->outputs[index];
+    *out = (struct state_object){
+        .key = o->key,
+        .rv = rv,
+        .uid = o->uid,
+        .encoding = o->encoding,
+        .content = o->content,
+        .content_len = o->content_len,
+        .rv_offset = o->rv_offset,
+        .lock = o->lock,
+        .lock_len = o->lock_len,
+        .claim = o->claim,
+    };
+    memcpy(out->tx_id, tx->id, TX_ID_SIZE);
+    memcpy(out->content_hash, o->content_hash, HASH_SIZE);
+    out->terms = tx_output_terms(tx, index, &out->terms_len);
 }

@@ -16,4 +16,7 @@ void state_entry_hash(uint8_t out[HASH_SIZE], uint64_t rv, const uint8_t tx_id[T
 /* The same, rebuilt from a stored object and its content: for checking a state against its hash. */
 void state_entry_rebuild(uint8_t out[HASH_SIZE], const struct state_object *object);
 
+/* The object that an output of tx makes at rv. Its bytes are the transaction's; entry_hash is left zero. */
+void state_object_of_output(struct state_object *out, const struct tx *tx, size_t index, uint64_t rv);
+
 #endif

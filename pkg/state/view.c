@@ -182,27 +182,6 @@ static int total_change(struct state_view *view, const struct state_object *obje
     return 0;
 }
 
-/* The object that an output makes. */
-static void object_make(struct state_view *view, const struct tx *tx, size_t index, struct state_object *out)
-{
-    const struct tx_output *o = &tx->outputs[index];
-    *out = (struct state_object){
-        .key = o->key,
-        .rv = block_rv(view->time_us, view->outputs),
-        .uid = o->uid,
-        .encoding = o->encoding,
-        .content = o->content,
-        .content_len = o->content_len,
-        .rv_offset = o->rv_offset,
-        .lock = o->lock,
-        .lock_len = o->lock_len,
-        .claim = o->claim,
-    };
-    memcpy(out->tx_id, tx->id, TX_ID_SIZE);
-    memcpy(out->content_hash, o->content_hash, HASH_SIZE);
-    out->terms = tx_output_terms(tx, index, &out->terms_len);
-}
-
 /* A deletion shows the last content, with the place of the deletion, to those who watch. */
 static void deleted_make(struct state_object *out, const struct state_object *old)
 {
@@ -239,7 +218,7 @@ static int output_apply(struct state_view *view, const struct tx *tx, size_t ind
     change->has_old = slot->present;
     if (slot->present)
         change->old = slot->object;
-    object_make(view, tx, index, &change->object);
+    state_object_of_output(&change->object, tx, index, block_rv(view->time_us, view->outputs));
     int rc = 0;
     if (slot->present) {
         lthash_remove(&view->hash, slot->object.entry_hash);
