@@ -164,7 +164,7 @@ static json_t *decode_field(struct decoder *d, const struct decode__frame *frame
         return list ? decode_list(d, frame, field, value) : decode_map(d, frame, field, value);
     char type[192];
     put_type(type, sizeof(type), field);
-    decode__type_error(frame, decode__what(value), type, d->err);
+    decode__type_error(frame, json_kind_name(value), type, d->err);
     return NULL;
 }
 
@@ -230,7 +230,7 @@ static json_t *decode_message(struct decoder *d, const struct decode__frame *fra
     if (!json_is_object(value)) {
         char type[128];
         snprintf(type, sizeof(type), "v1.%s", short_name(message));
-        decode__type_error(frame, decode__what(value), type, d->err);
+        decode__type_error(frame, json_kind_name(value), type, d->err);
         return NULL;
     }
     assert(message->member_count <= SCHEMA_MEMBER_MAX);

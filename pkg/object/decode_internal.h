@@ -17,9 +17,6 @@ struct decode__frame {
 int decode__type_error(const struct decode__frame *frame, const char *what, const char *type,
                        struct err *err);
 
-/* "string", "number", "array", "object" or "bool". */
-const char *decode__what(const json_t *value);
-
 /* The canonical form of a value that is neither a message nor a list nor a map; NULL with err set. */
 json_t *decode__scalar(const struct decode__frame *frame, enum schema_type type, const json_t *value,
                        struct err *err);

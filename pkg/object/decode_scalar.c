@@ -12,32 +12,13 @@
 
 #define QUANTITY_GRAMMAR "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
 
-const char *decode__what(const json_t *value)
-{
-    switch (json_typeof(value)) {
-    case JSON_OBJECT:
-        return "object";
-    case JSON_ARRAY:
-        return "array";
-    case JSON_STRING:
-        return "string";
-    case JSON_INTEGER:
-    case JSON_REAL:
-        return "number";
-    case JSON_NULL:
-        return "null";
-    default:
-        return "bool";
-    }
-}
-
 /* What a whole number was expected for: a number that does not fit is worded with its digits. */
 static void put_what(char *out, size_t size, const json_t *value)
 {
     buf_auto struct buf text = BUF_INIT;
     if (json_is_number(value))
         json_dump_buf(&text, value);
-    snprintf(out, size, "%s%s%s", decode__what(value), text.len ? " " : "", buf_str(&text));
+    snprintf(out, size, "%s%s%s", json_kind_name(value), text.len ? " " : "", buf_str(&text));
 }
 
 static json_t *decode_int(const struct decode__frame *frame, enum schema_type type, const json_t *value,
@@ -62,7 +43,7 @@ static json_t *decode_time(enum schema_type type, const json_t *value, struct er
 {
     const char *text = json_string_value(value);
     if (!text) {
-        decode__type_error(NULL, decode__what(value), "string", err);
+        decode__type_error(NULL, json_kind_name(value), "string", err);
         return NULL;
     }
     int64_t unix_us;
@@ -114,7 +95,7 @@ static json_t *decode_bytes(const struct decode__frame *frame, const json_t *val
 {
     const char *text = json_string_value(value);
     if (!text) {
-        decode__type_error(frame, decode__what(value), "[]uint8", err);
+        decode__type_error(frame, json_kind_name(value), "[]uint8", err);
         return NULL;
     }
     size_t len = json_string_length(value), bin_len = 0;
@@ -152,7 +133,7 @@ static json_t *decode_typed(const struct decode__frame *frame, bool fits, const 
 {
     if (fits)
         return json_incref((json_t *)value);
-    decode__type_error(frame, decode__what(value), type, err);
+    decode__type_error(frame, json_kind_name(value), type, err);
     return NULL;
 }
 

@@ -2,29 +2,8 @@
 #include "object/patch.h"
 
 #include "codec/json.h"
-#include "object/patch_internal.h"
 
 #include <assert.h>
-
-const char *json_kind_name(const json_t *value)
-{
-    switch (json_typeof(value)) {
-    case JSON_OBJECT:
-        return "object";
-    case JSON_ARRAY:
-        return "array";
-    case JSON_STRING:
-        return "string";
-    case JSON_INTEGER:
-    case JSON_REAL:
-        return "number";
-    case JSON_TRUE:
-    case JSON_FALSE:
-        return "bool";
-    default:
-        return "null";
-    }
-}
 
 /* MergePatch of the RFC's section 2; returns a new reference. target is changed when it is an object. */
 static json_t *merge(json_t *target, const json_t *patch)

@@ -6,7 +6,6 @@
 
 #include "base/mem.h"
 #include "codec/json.h"
-#include "object/patch_internal.h"
 
 #include <string.h>
 

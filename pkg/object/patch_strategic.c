@@ -17,7 +17,6 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "codec/json.h"
-#include "object/patch_internal.h"
 
 #include <stdarg.h>
 #include <string.h>
