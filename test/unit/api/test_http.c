@@ -505,10 +505,11 @@ static void test_a_thousand_connections(void **state)
     (void)state;
     enum { COUNT = 1000 };
     struct http_client *clients = mem_calloc(COUNT, sizeof(*clients));
-    for (int i = 0; i < COUNT; i++)
+    /* A connection without a request is not kept for long, and so many handshakes may take longer. */
+    for (int i = 0; i < COUNT; i++) {
         http_connect(&clients[i], &f, f.admin);
-    for (int i = 0; i < COUNT; i++)
         assert_true(http_send_text(&clients[i], "GET /version HTTP/1.1\r\nHost: a\r\n\r\n"));
+    }
     for (int i = 0; i < COUNT; i++) {
         assert_true(http_receive(&clients[i]));
         assert_int_equal(clients[i].status, 200);
