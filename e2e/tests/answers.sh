@@ -59,3 +59,8 @@ check_equal "$(k get pod late -o 'jsonpath={.status.reason} {.status.containerSt
 k run huge --image=katena.local/busybox:1 --overrides='{"spec":{"containers":[{"name":"c","image":"x","resources":
     {"requests":{"cpu":"9999"}}}]}}'
 wait_for 10 sh -c "$KUBECTL -n $NS describe pod huge | grep -q '1 Insufficient cpu. no new claims to deallocate, preemption: 0/1'"
+
+# A token may be bound to a node.
+token=$(k create token sa --bound-object-kind=Node --bound-object-name="$node")
+check_equal "$("$KUBECTL" --kubeconfig=/dev/null --server="https://127.0.0.1:$E2E_PORT" --insecure-skip-tls-verify \
+    --token="$token" auth whoami -o 'jsonpath={.status.userInfo.extra.authentication\.kubernetes\.io/node-name[0]}')" "$node"

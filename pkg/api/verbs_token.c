@@ -29,12 +29,16 @@ static int bind_to(struct api_call *call, const json_t *ref, json_t *claims)
     const char *kind_name = json_str_or_empty(ref, "kind");
     const char *name = json_str_or_empty(ref, "name");
     const char *uid = json_str_or_empty(ref, "uid");
-    bool pod = !strcmp(kind_name, "Pod");
-    if (!pod && strcmp(kind_name, "Secret") != 0)
-        return err_set(&call->err, ERR_BAD_REQUEST, "cannot bind token to object of type %s", kind_name);
-    const struct schema_kind *kind = registry_by_resource("", "v1", pod ? "pods" : "secrets");
+    bool pod = !strcmp(kind_name, "Pod"), node = !strcmp(kind_name, "Node");
+    if (!pod && !node && strcmp(kind_name, "Secret") != 0)
+        return err_set(&call->err, ERR_BAD_REQUEST, "cannot bind token to object of type %s, Kind=%s",
+                       json_str_or_empty(ref, "apiVersion"), kind_name);
+    const struct schema_kind *kind = registry_by_resource("", "v1",
+                                                          pod    ? "pods"
+                                                          : node ? "nodes"
+                                                                 : "secrets");
     struct state_object state;
-    int rc = call_find(call, kind, call->request->namespace, name, &state);
+    int rc = call_find(call, kind, node ? "" : call->request->namespace, name, &state);
     if (rc == ERR_NOT_FOUND)
         return call_not_found(call, kind, name);
     if (rc)
@@ -44,8 +48,8 @@ static int bind_to(struct api_call *call, const json_t *ref, json_t *claims)
             &call->err, ERR_CONFLICT,
             "Operation cannot be fulfilled on %s \"%s\": the UID in the bound object reference (%s) does not "
             "match the UID in record. The object might have been deleted and then recreated",
-            kind->plural, name, uid);
-    json_object_set_new(claims, pod ? "pod" : "secret", reference(name, state.uid));
+            kind->kind, name, uid);
+    json_object_set_new(claims, kind->singular, reference(name, state.uid));
     if (!pod)
         return 0;
     json_auto_t *object = object_parse(call->server, &state, &call->err);
