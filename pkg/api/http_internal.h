@@ -54,7 +54,7 @@ struct http_connection {
     struct http_connection *prev, *next;
     int fd;
     int64_t accepted_us;
-    bool requested; /* a whole request header has come */
+    atomic_bool requested; /* a whole request header has come; read by the poller, too */
     bool surplus;
     bool identity_known; /* the client certificate has been looked at … */
     bool has_identity;   /* … and named somebody */

@@ -304,7 +304,7 @@ static struct http_request *request_new(struct api_http *http, struct MHD_Connec
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     request->http = http;
     request->connection = info->socket_context;
-    request->connection->requested = true;
+    atomic_store(&request->connection->requested, true);
     request->mhd = mhd;
     request->method = method;
     request->started_us = clock_mono_us();

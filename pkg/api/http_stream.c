@@ -163,7 +163,7 @@ static int64_t sweep_connections(struct api_http *http, int64_t now_us)
 {
     int64_t next_us = 0;
     for (struct http_connection *c = http->connections; c; c = c->next) {
-        if (c->requested || c->fd < 0)
+        if (atomic_load(&c->requested) || c->fd < 0)
             continue;
         int64_t due_us = c->accepted_us + HTTP_FIRST_REQUEST_US;
         if (due_us <= now_us)
