@@ -2,11 +2,10 @@
  * The floor of a pod start: RunPodSandbox, CreateContainer and StartContainer with nothing around them.
  * Prints the median in milliseconds.
  *
- *   cri_bench DATA_DIR IMAGE REPEATS     against the containerd of a node's data directory
+ *   cri_bench SOCKET LOG_DIR IMAGE REPEATS     against a running containerd, e.g. a node's own
  */
 #include "base/clock.h"
 #include "base/mem.h"
-#include "cri/containerd.h"
 #include "cri/runtime.h"
 
 #include <stdio.h>
@@ -69,25 +68,19 @@ static int compare(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
-    int repeats = argc == 4 ? atoi(argv[3]) : 0;
+    int repeats = argc == 5 ? atoi(argv[4]) : 0;
     if (repeats < 1) {
-        fprintf(stderr, "usage: cri_bench DATA_DIR IMAGE REPEATS\n");
+        fprintf(stderr, "usage: cri_bench SOCKET LOG_DIR IMAGE REPEATS\n");
         return 2;
     }
-    struct err err;
-    struct containerd_options options = {.data_dir = argv[1], .pod_cidr = "10.42.0.0/24"};
-    struct containerd *containerd;
-    check(containerd_start(&containerd, &options, &err), &err);
-    struct cri_runtime *rt = cri_connect(containerd_endpoint(containerd));
-    mem_auto char *log_dir = mem_printf("%s/bench-logs", argv[1]);
-    mkdir(log_dir, 0700);
+    struct cri_runtime *rt = cri_connect(argv[1]);
+    mkdir(argv[2], 0700);
     int64_t *took = mem_calloc((size_t)repeats, sizeof(*took));
     for (int i = 0; i < repeats; i++)
-        took[i] = start_pod(rt, log_dir, argv[2], i);
+        took[i] = start_pod(rt, argv[2], argv[3], i);
     qsort(took, (size_t)repeats, sizeof(*took), compare);
     printf("%lld\n", (long long)took[repeats / 2] / 1000);
     free(took);
     cri_disconnect(rt);
-    containerd_release(containerd);
     return 0;
 }
