@@ -28,11 +28,25 @@ static json_t *slice_of(const char *ip)
         ip);
 }
 
+#define PATIENCE_US 30000000
+
 /* Waits until connecting to the service gives this error (0: none). */
 static bool connects(int expected)
 {
-    int64_t until = clock_mono_us() + 5000000;
+    int64_t until = clock_mono_us() + PATIENCE_US;
     while (net_connect("10.43.0.10", 80) != expected) {
+        if (clock_mono_us() > until)
+            return false;
+        usleep(5000);
+    }
+    return true;
+}
+
+/* Waits until connections to the service arrive at the listener. */
+static bool reaches(int listener)
+{
+    int64_t until = clock_mono_us() + PATIENCE_US;
+    while (net_connect("10.43.0.10", 80) != 0 || net_accepted(listener) == 0) {
         if (clock_mono_us() > until)
             return false;
         usleep(5000);
@@ -68,7 +82,8 @@ static void test_rules_follow_objects(void **state)
     json_auto_t *moved = slice_of("10.42.0.3");
     if (client_update(client, &kube_endpointslices, NULL, moved, NULL, &err))
         fail_msg("%s", err.message);
-    usleep(100000);
+    assert_true(reaches(b));
+    net_accepted(a); /* those from before the change */
     assert_true(connects(0));
     assert_int_equal(net_accepted(a), 0);
     assert_int_equal(net_accepted(b), 1);
