@@ -12,7 +12,7 @@ for i in range(100):
     s = context.wrap_socket(socket.create_connection((host, int(port)), timeout=10))
     s.sendall(b"POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
     if i % 2:
-        s.unwrap if False else s.shutdown(socket.SHUT_WR)
+        s.shutdown(socket.SHUT_WR)
     tls.append(s)
 print("open", len(raw) + len(tls), flush=True)
 time.sleep(6)
