@@ -34,7 +34,7 @@ struct parts {
 };
 
 #define NANO (-9)
-#define EXPONENT_LIMIT 99000            /* far beyond what saturates */
+#define EXPONENT_LIMIT 99000            /* far beyond what saturates; a multiple of three */
 #define MANTISSA_LIMIT ((u128)1 << 123) /* times ten and plus nine still fits */
 
 static const struct suffix {
@@ -208,10 +208,6 @@ static bool quantity_parse(struct quantity *q, struct parts *parts, const char *
         scale_binary(q, exponent);
     } else {
         q->exponent += exponent;
-        if (q->exponent > EXPONENT_LIMIT) {
-            q->exponent = EXPONENT_LIMIT;
-            q->mantissa = q->mantissa != 0;
-        }
         round_to_nano(q);
     }
     return true;
@@ -288,6 +284,10 @@ static void normalize(struct quantity *q)
     }
     if (q->format != DECIMAL_EXPONENT && lower.exponent <= 18)
         *q = lower;
+    if (q->exponent > EXPONENT_LIMIT) {
+        q->mantissa = 1;
+        q->exponent = EXPONENT_LIMIT;
+    }
 }
 
 static void print_decimal(char *out, size_t size, struct quantity q)
@@ -306,11 +306,14 @@ static void print_decimal(char *out, size_t size, struct quantity q)
     print_magnitude(out, size, q.negative, q.mantissa, suffix);
 }
 
-/* A binary format holds for whole numbers of at least 1024; false when the decimal one must be used. */
+/*
+ * A binary format holds for whole multiples of 1024; false when the decimal one must be used. What has no
+ * binary suffix reads as a decimal from then on, so it is written as one at once: "20062.5Ki" is "20544k".
+ */
 static bool print_binary(char *out, size_t size, const struct quantity *q)
 {
     u128 value = magnitude(q, 0, (u128)1 << 64);
-    if (value < 1024)
+    if (value % 1024)
         return false;
     if (q->exponent < 0 && q->mantissa % power_of_ten(-q->exponent))
         return false;
