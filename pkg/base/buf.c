@@ -50,21 +50,27 @@ void buf_puts(struct buf *b, const char *s)
 
 void buf_putc(struct buf *b, char c)
 {
-    buf_append(b, &c, 1);
+    if (b->len + 1 >= b->cap)
+        buf_reserve(b, 1);
+    b->data[b->len++] = c;
+    b->data[b->len] = '\0';
 }
 
 void buf_printf(struct buf *b, const char *format, ...)
 {
+    buf_reserve(b, 0);
+    size_t room = b->cap - b->len;
     va_list args;
     va_start(args, format);
-    va_list again;
-    va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
+    int n = vsnprintf(b->data + b->len, room, format, args);
     va_end(args);
     assert(n >= 0);
-    buf_reserve(b, (size_t)n);
-    vsnprintf(b->data + b->len, (size_t)n + 1, format, again);
-    va_end(again);
+    if ((size_t)n >= room) {
+        buf_reserve(b, (size_t)n);
+        va_start(args, format);
+        vsnprintf(b->data + b->len, (size_t)n + 1, format, args);
+        va_end(args);
+    }
     b->len += (size_t)n;
 }
 

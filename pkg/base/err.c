@@ -18,6 +18,7 @@ static const struct {
     {ERR_EXISTS, 409, "AlreadyExists"},
     {ERR_CONFLICT, 409, "Conflict"},
     {ERR_STALE, 409, "Conflict"},
+    {ERR_INCLUDED, 409, "Conflict"},
     {ERR_INVALID, 422, "Invalid"},
     {ERR_BAD_REQUEST, 400, "BadRequest"},
     {ERR_FORBIDDEN, 403, "Forbidden"},

@@ -34,6 +34,7 @@ enum err_code {
     ERR_UNAVAILABLE = -18, /* 503 ServiceUnavailable */
     ERR_TOO_MANY = -19,    /* 429 TooManyRequests */
     ERR_STALE = -20,       /* a direct input was consumed meanwhile: rebase and try again, else 409 */
+    ERR_INCLUDED = -21,    /* the transaction is in the chain already: nothing is wrong, nothing to do */
 };
 
 struct err {

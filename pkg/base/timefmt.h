@@ -20,4 +20,8 @@ bool timefmt_parse(const char *text, int64_t *unix_us);
 /* A duration as Kubernetes prints ages: "5s", "3m12s", "4h", "2d3h". */
 void timefmt_age(char out[TIMEFMT_MAX], int64_t seconds);
 
+/* Parses a duration: numbers with units ms, s, m, h or d ("90s", "1h30m"); a number alone counts seconds.
+ * False for anything else, and for one of more than 100 years. */
+bool timefmt_duration(const char *text, int64_t *us);
+
 #endif

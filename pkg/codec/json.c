@@ -51,12 +51,12 @@ json_t *json_array_ensure(json_t *object, const char *name)
 
 void json_set_str(json_t *object, const char *name, const char *value)
 {
-    json_object_set_new(object, name, json_string(value));
+    json_object_set_new_nocheck(object, name, json_string(value));
 }
 
 void json_set_int(json_t *object, const char *name, int64_t value)
 {
-    json_object_set_new(object, name, json_integer(value));
+    json_object_set_new_nocheck(object, name, json_integer(value));
 }
 
 static int compare_keys(const void *a, const void *b)

@@ -48,8 +48,13 @@ json_t *json_parse(const void *text, size_t len, struct err *err);
 /* The same for what this program has written: deeper, since managed fields nest what clients have sent. */
 json_t *json_parse_stored(const void *text, size_t len, struct err *err);
 
-/* The same, but of duplicate members the last one counts, and each duplicate appends `duplicate field
- * "spec.x"` to duplicates, a json array. */
+/* The beginning of an object that this program has written: its members up to and with `last`, and that one
+ * only up to its member `except`. Nothing behind is looked at. */
+json_t *json_parse_beginning(const void *text, size_t len, const char *last, const char *except,
+                             struct err *err);
+
+/* The same as json_parse, but of duplicate members the last one counts, and each duplicate appends `duplicate
+ * field "spec.x"` to duplicates, a json array. */
 json_t *json_parse_reporting(const void *text, size_t len, json_t *duplicates, struct err *err);
 
 #endif

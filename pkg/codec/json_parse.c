@@ -8,6 +8,7 @@
 #include "codec/json.h"
 
 #include "base/mem.h"
+#include "codec/json_plain.h"
 
 #include <errno.h>
 #include <math.h>
@@ -30,6 +31,8 @@ struct parser {
     struct buf scratch; /* text with escapes resolved */
     json_t *duplicates; /* NULL: refuse them */
     unsigned depth, depth_max;
+    const char *last, *except; /* of json_parse_beginning; NULL: all is read */
+    bool ended;                /* what was asked for is complete */
     struct err *err;
 };
 
@@ -164,9 +167,7 @@ static bool parse_string(struct parser *p, const char **text, size_t *len)
     buf_clear(&p->scratch);
     bool changed = false;
     for (;;) {
-        while (p->at < p->end && (unsigned char)*p->at >= ' ' && (unsigned char)*p->at < 0x80 &&
-               *p->at != '"' && *p->at != '\\')
-            p->at++;
+        p->at += json_plain_len(p->at, (size_t)(p->end - p->at), 1);
         if (p->at >= p->end || (unsigned char)*p->at < ' ')
             return refuse(p, "in string literal");
         if (*p->at == '"')
@@ -305,6 +306,11 @@ static bool report_duplicate(struct parser *p, const struct step *step)
     return true;
 }
 
+static bool is_name(const struct step *step, const char *name)
+{
+    return strlen(name) == step->len && memcmp(step->name, name, step->len) == 0;
+}
+
 /* One `"name": value`, put into object. */
 static bool parse_member(struct parser *p, json_t *object, const struct step *parent)
 {
@@ -317,6 +323,10 @@ static bool parse_member(struct parser *p, json_t *object, const struct step *pa
     /* A name that was put together in scratch does not outlive the next string. */
     mem_auto char *kept = text == p->scratch.data ? mem_strndup(text, len) : NULL;
     struct step step = {parent, kept ? kept : text, len};
+    if (p->last && p->depth == 2 && is_name(&step, p->except)) {
+        p->ended = true;
+        return true;
+    }
     skip_space(p);
     if (p->at >= p->end || *p->at != ':')
         return refuse(p, "after object key");
@@ -324,6 +334,8 @@ static bool parse_member(struct parser *p, json_t *object, const struct step *pa
     json_t *value = parse_value(p, &step);
     if (!value)
         return false;
+    if (p->last && p->depth == 1 && is_name(&step, p->last))
+        p->ended = true;
     size_t size = json_object_size(object);
     json_object_setn_new_nocheck(object, step.name, len, value);
     return json_object_size(object) > size || report_duplicate(p, &step);
@@ -342,6 +354,8 @@ static json_t *parse_object(struct parser *p, const struct step *step)
         skip_space(p);
         if (!parse_member(p, object, step))
             break;
+        if (p->ended)
+            return object;
         skip_space(p);
         if (p->at < p->end && *p->at == '}') {
             p->at++;
@@ -450,6 +464,21 @@ json_t *json_parse(const void *text, size_t len, struct err *err)
 json_t *json_parse_stored(const void *text, size_t len, struct err *err)
 {
     return parse(text, len, 2 * JSON_DEPTH_MAX, NULL, err);
+}
+
+json_t *json_parse_beginning(const void *text, size_t len, const char *last, const char *except,
+                             struct err *err)
+{
+    const char *start = len ? text : "";
+    struct parser p = {.at = start,
+                       .end = start + len,
+                       .depth_max = 2 * JSON_DEPTH_MAX,
+                       .last = last,
+                       .except = except,
+                       .err = err};
+    json_t *value = parse_value(&p, NULL);
+    buf_free(&p.scratch);
+    return value;
 }
 
 json_t *json_parse_reporting(const void *text, size_t len, json_t *duplicates, struct err *err)

@@ -18,12 +18,38 @@
 #define LAST_APPLIED "kubectl.kubernetes.io/last-applied-configuration"
 #define FIRST_MANAGER "before-first-apply"
 
-/* Metadata that nobody owns. */
-static const char *const unowned_top[] = {"f:apiVersion", "f:kind", "f:metadata"};
-static const char *const unowned_metadata[] = {
-    "f:name",        "f:namespace",  "f:creationTimestamp", "f:selfLink",        "f:uid",
-    "f:clusterName", "f:generation", "f:managedFields",     "f:resourceVersion",
+/* What nobody owns, as a set: each level in the order of field_element_compare. */
+#define UNOWNED(text)                                                      \
+    {                                                                      \
+        .element = (text), .element_len = sizeof(text) - 1, .member = true \
+    }
+static struct field_set unowned_metadata[] = {
+    UNOWNED("f:clusterName"),
+    UNOWNED("f:creationTimestamp"),
+    UNOWNED("f:generation"),
+    UNOWNED("f:managedFields"),
+    UNOWNED("f:name"),
+    UNOWNED("f:namespace"),
+    UNOWNED("f:resourceVersion"),
+    UNOWNED("f:selfLink"),
+    UNOWNED("f:uid"),
 };
+static struct field_set *unowned_metadata_children[] = {
+    &unowned_metadata[0], &unowned_metadata[1], &unowned_metadata[2],
+    &unowned_metadata[3], &unowned_metadata[4], &unowned_metadata[5],
+    &unowned_metadata[6], &unowned_metadata[7], &unowned_metadata[8],
+};
+static struct field_set unowned_top[] = {
+    UNOWNED("f:apiVersion"),
+    UNOWNED("f:kind"),
+    {.element = "f:metadata",
+     .element_len = 10,
+     .member = true,
+     .count = 9,
+     .children = unowned_metadata_children},
+};
+static struct field_set *unowned_top_children[] = {&unowned_top[0], &unowned_top[1], &unowned_top[2]};
+static const struct field_set unowned = {.count = 3, .children = unowned_top_children};
 
 static struct field_path element_path(const struct field_path *parent, const char *element)
 {
@@ -32,17 +58,7 @@ static struct field_path element_path(const struct field_path *parent, const cha
 
 static struct field_set *without_unowned(struct field_arena *arena, const struct field_set *set)
 {
-    struct field_set *unowned = field_set_new(arena);
-    struct field_path metadata = element_path(NULL, "f:metadata");
-    for (size_t i = 0; i < sizeof(unowned_top) / sizeof(unowned_top[0]); i++) {
-        struct field_path path = element_path(NULL, unowned_top[i]);
-        field_set_insert(arena, unowned, &path);
-    }
-    for (size_t i = 0; i < sizeof(unowned_metadata) / sizeof(unowned_metadata[0]); i++) {
-        struct field_path path = element_path(&metadata, unowned_metadata[i]);
-        field_set_insert(arena, unowned, &path);
-    }
-    return field_set_difference(arena, set, unowned, false);
+    return field_set_difference(arena, set, &unowned, false);
 }
 
 static bool has_status(const struct schema_kind *kind)
@@ -162,7 +178,8 @@ void apply_track_update(const struct schema_kind *kind, const json_t *live, json
                         const struct apply_manager *manager)
 {
     struct apply_manager who = named(manager);
-    struct field_arena arena field_arena_auto = {NULL};
+    FIELD_ARENA_ROOM(room, 4096);
+    struct field_arena arena field_arena_auto = {.room = room, .room_left = sizeof(room)};
     struct managed managed;
     json_t *sent = json_at(object, "metadata", "managedFields");
     json_t *kept = json_at(live, "metadata", "managedFields");
@@ -408,7 +425,7 @@ int apply_server_side(const struct schema_kind *kind, const json_t *live, const 
     int rc = field_walk_check(kind->message, config, err);
     if (rc)
         return err ? err_wrap(err, "failed to create typed patch object") : rc;
-    struct field_arena arena field_arena_auto = {NULL};
+    struct field_arena arena field_arena_auto = {.chunks = NULL};
     json_auto_t *base = live ? json_deep_copy(live) : zero_object(kind);
     json_t *metadata = json_object_ensure(base, "metadata");
     json_auto_t *array = json_incref(json_object_get(metadata, "managedFields"));

@@ -21,6 +21,11 @@ struct field_chunk {
 void *field_arena_alloc(struct field_arena *arena, size_t size)
 {
     size = (size + 15) & ~(size_t)15;
+    if (arena->room && size <= arena->room_left) {
+        arena->room_left -= size;
+        arena->room += size;
+        return memset(arena->room - size, 0, size);
+    }
     struct field_chunk *chunk = arena->chunks;
     if (!chunk || chunk->size - chunk->used < size) {
         size_t room = size > CHUNK_SIZE ? size : CHUNK_SIZE;

@@ -21,10 +21,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Memory that goes all at once. */
+/* Memory that goes all at once, empty when it is zeroed; with room, the caller's stack is used first. */
 struct field_arena {
     struct field_chunk *chunks; /* NULL until something is asked for */
+    char *room;
+    size_t room_left;
 };
+#define FIELD_ARENA_ROOM(name, size) _Alignas(16) char name[size]
 void *field_arena_alloc(struct field_arena *arena, size_t size); /* zeroed */
 void field_arena_free(struct field_arena *arena);
 #define field_arena_auto __attribute__((cleanup(field_arena_free)))

@@ -236,7 +236,7 @@ static void append_path(void *context, const char *path)
 
 static void append_element(struct buf *out, const struct buf *element)
 {
-    struct field_arena arena field_arena_auto = {NULL};
+    struct field_arena arena field_arena_auto = {.chunks = NULL};
     struct field_set *set = field_set_new(&arena);
     struct field_path path = field_path_item(NULL, element);
     field_set_insert(&arena, set, &path);

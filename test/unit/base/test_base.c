@@ -10,6 +10,10 @@
 
 #include <errno.h>
 
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 static void err_set_returns_its_code_and_formats(void **state)
 {
     (void)state;
@@ -62,6 +66,22 @@ static void buf_grows_and_stays_terminated(void **state)
     mem_auto char *text = buf_steal(&b);
     assert_int_equal(b.len, 0);
     assert_memory_equal(text, "1,2,3", 5);
+}
+
+static void buf_printf_takes_what_is_longer_than_its_room(void **state)
+{
+    (void)state;
+    for (int len = 0; len < 300; len++) {
+        buf_auto struct buf b = BUF_INIT;
+        buf_puts(&b, "before ");
+        buf_printf(&b, "%*s%c", len, "", 'x');
+        assert_int_equal(b.len, 8 + len);
+        assert_int_equal(b.len, strlen(b.data));
+        buf_putc(&b, 'y');
+        assert_int_equal(b.data[7 + len], 'x');
+        assert_int_equal(b.len, strlen(b.data));
+        assert_int_equal(b.data[8 + len], 'y');
+    }
 }
 
 static void hex_round_trips_and_refuses_other_text(void **state)
@@ -150,6 +170,69 @@ static void uuid_has_version_and_variant(void **state)
     assert_int_equal(a[14], '4');
     assert_non_null(strchr("89ab", a[19]));
     assert_string_not_equal(a, b);
+    for (size_t i = 0; i < 36; i++) {
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+        assert_true(dash ? a[i] == '-' : a[i] && strchr("0123456789abcdef", a[i]));
+    }
+}
+
+static int compare_uuids(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static void uuids_do_not_repeat(void **state)
+{
+    (void)state;
+    static char uuids[1000][RAND_UUID_MAX];
+    for (size_t i = 0; i < 1000; i++)
+        rand_uuid(uuids[i]);
+    qsort(uuids, 1000, RAND_UUID_MAX, compare_uuids);
+    for (size_t i = 1; i < 1000; i++)
+        assert_string_not_equal(uuids[i - 1], uuids[i]);
+}
+
+/* What was fetched ahead before a fork must not come out on both sides. */
+static void uuids_differ_after_a_fork(void **state)
+{
+    (void)state;
+    char here[RAND_UUID_MAX], there[RAND_UUID_MAX];
+    int pipe_fds[2];
+    rand_uuid(here);
+    assert_int_equal(pipe(pipe_fds), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        rand_uuid(there);
+        _exit(write(pipe_fds[1], there, sizeof(there)) != sizeof(there));
+    }
+    rand_uuid(here);
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(read(pipe_fds[0], there, sizeof(there)), sizeof(there));
+    assert_string_not_equal(here, there);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+}
+
+static void timefmt_duration_takes_units(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t us;
+    } good[] = {
+        {"0", 0},          {"30", 30000000},    {"30s", 30000000},    {"1m", 60000000}, {"1h30m", 5400000000},
+        {"500ms", 500000}, {"1d", 86400000000}, {"1m500ms", 60500000}};
+    static const char *const bad[] = {
+        "", "s", "-1s", "1x", "1s2", "1.5s", "1 s", "99999999999999999999", "36601d", "1h "};
+    int64_t us;
+    for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+        assert_true(timefmt_duration(good[i].text, &us));
+        assert_int_equal(us, good[i].us);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        assert_false(timefmt_duration(bad[i], &us));
 }
 
 static const struct CMUnitTest tests[] = {
@@ -158,11 +241,15 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(err_message_is_cut_not_overrun),
     cmocka_unit_test(err_table_maps_to_http),
     cmocka_unit_test(buf_grows_and_stays_terminated),
+    cmocka_unit_test(buf_printf_takes_what_is_longer_than_its_room),
     cmocka_unit_test(hex_round_trips_and_refuses_other_text),
     cmocka_unit_test(timefmt_round_trips),
     cmocka_unit_test(timefmt_parse_knows_offsets_and_refuses_nonsense),
     cmocka_unit_test(timefmt_age_reads_like_kubectl),
+    cmocka_unit_test(timefmt_duration_takes_units),
     cmocka_unit_test(uuid_has_version_and_variant),
+    cmocka_unit_test(uuids_do_not_repeat),
+    cmocka_unit_test(uuids_differ_after_a_fork),
 };
 
 UNIT_MAIN(tests)

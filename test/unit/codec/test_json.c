@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "codec/json.h"
+#include "codec/json_plain.h"
 
 static void expect(const char *text, const char *dumped)
 {
@@ -126,9 +127,65 @@ static void test_every_cut_is_refused(void **state)
     }
 }
 
+/* Every byte at every place of texts of every length around a word's. */
+static void test_plain_ends_at_the_first_special_byte(void **state)
+{
+    (void)state;
+    for (size_t len = 1; len < 20; len++) {
+        for (size_t at = 0; at < len; at++) {
+            for (int byte = 0; byte < 256; byte++) {
+                char text[20];
+                memset(text, 'a', sizeof(text));
+                text[at] = (char)byte;
+                if (at + 1 < len)
+                    text[at + 1] = (char)(byte % 3 ? 0x80 : 0x21); /* a borrow must not reach it */
+                bool written = byte < 0x20 || byte == '"' || byte == '\\';
+                size_t expected = written || byte > 0x7f ? at : at + 1 < len && byte % 3 ? at + 1 : len;
+                assert_int_equal(json_plain_len(text, len, 1), expected);
+                assert_int_equal(json_plain_len(text, len, 0), written ? at : len);
+            }
+        }
+    }
+}
+
+static void expect_beginning(const char *text, const char *dumped)
+{
+    struct err err = {0};
+    json_auto_t *value = json_parse_beginning(text, strlen(text), "m", "x", &err);
+    if (!dumped) {
+        assert_null(value);
+        return;
+    }
+    assert_non_null(value);
+    buf_auto struct buf out = BUF_INIT;
+    json_dump_buf(&out, value);
+    assert_string_equal(buf_str(&out), dumped);
+}
+
+static void test_only_the_beginning_is_read(void **state)
+{
+    (void)state;
+    expect_beginning("{\"a\":1,\"m\":{\"b\":2},\"c\":3}", "{\"a\":1,\"m\":{\"b\":2}}");
+    expect_beginning("{\"m\":{\"b\":2,\"x\":[1], \"d\":4},\"c\":3}", "{\"m\":{\"b\":2}}");
+    expect_beginning("{\"m\":{\"x\":not read", "{\"m\":{}}");
+    expect_beginning("{\"m\":{}not read", "{\"m\":{}}");
+    /* Only there: deeper and elsewhere the names mean nothing. */
+    expect_beginning("{\"x\":1,\"a\":[{\"m\":1}],\"m\":{\"e\":{\"m\":2,\"x\":3}}}",
+                     "{\"x\":1,\"a\":[{\"m\":1}],\"m\":{\"e\":{\"m\":2,\"x\":3}}}");
+    expect_beginning("{\"a\":1}", "{\"a\":1}");
+    expect_beginning("{\"m\":{\"b\":2", NULL);
+    expect_beginning("{\"a\":", NULL);
+    expect_beginning("", NULL);
+}
+
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_values),           cmocka_unit_test(test_strings),
-    cmocka_unit_test(test_errors),           cmocka_unit_test(test_duplicates),
-    cmocka_unit_test(test_depth_is_limited), cmocka_unit_test(test_every_cut_is_refused),
+    cmocka_unit_test(test_values),
+    cmocka_unit_test(test_strings),
+    cmocka_unit_test(test_errors),
+    cmocka_unit_test(test_duplicates),
+    cmocka_unit_test(test_only_the_beginning_is_read),
+    cmocka_unit_test(test_plain_ends_at_the_first_special_byte),
+    cmocka_unit_test(test_depth_is_limited),
+    cmocka_unit_test(test_every_cut_is_refused),
 };
 UNIT_MAIN(tests)
