@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define SIGNED_PART (BLOCK_HEADER_SIZE - TX_SIGNATURE_SIZE)
-#define RESERVED_AT 156 /* zeros up to the signature: room for slot, epoch and seed */
+#define RESERVED_AT 172 /* zeros up to the signature */
 
 static const char sign_tag[16] = "katena block v1";
 
@@ -32,6 +32,9 @@ void block_header_encode(uint8_t out[BLOCK_HEADER_SIZE], const struct block_head
     memcpy(out + 116, header->state_digest, HASH_SIZE);
     wire_store_u32(out + 148, header->tx_count);
     wire_store_u32(out + 152, header->output_count);
+    wire_store_u64(out + 156, header->slot);
+    wire_store_u32(out + 164, header->number);
+    wire_store_u32(out + 168, header->flags);
     memcpy(out + SIGNED_PART, header->signature, TX_SIGNATURE_SIZE);
 }
 
@@ -41,7 +44,9 @@ static bool header_is_sane(const struct block_header *h, const uint8_t *bytes)
     for (size_t i = RESERVED_AT; i < SIGNED_PART; i++)
         if (bytes[i])
             return false;
-    return h->version == BLOCK_VERSION && h->time_us > 0 && h->time_us < INT64_MAX / BLOCK_OUTPUTS_MAX &&
+    bool genesis_only = h->height == 0 ? h->slot == 0 && h->number == 0 : h->flags == 0;
+    return genesis_only && (h->flags & ~(BLOCK_BYZANTINE | BLOCK_CARRIES)) == 0 &&
+           h->version == BLOCK_VERSION && h->time_us > 0 && h->time_us < INT64_MAX / BLOCK_OUTPUTS_MAX &&
            h->output_count <= BLOCK_OUTPUTS_MAX && h->tx_count <= h->output_count;
 }
 
@@ -58,6 +63,9 @@ int block_header_decode(struct block_header *out, const uint8_t *bytes, size_t l
     memcpy(out->state_digest, bytes + 116, HASH_SIZE);
     out->tx_count = wire_load_u32(bytes + 148);
     out->output_count = wire_load_u32(bytes + 152);
+    out->slot = wire_load_u64(bytes + 156);
+    out->number = wire_load_u32(bytes + 164);
+    out->flags = wire_load_u32(bytes + 168);
     memcpy(out->signature, bytes + SIGNED_PART, TX_SIGNATURE_SIZE);
     if (!header_is_sane(out, bytes))
         return err_set(err, ERR_CORRUPT, "block header: malformed");
@@ -191,13 +199,38 @@ int block_verify_signature(const struct block_header *header, struct err *err)
     return 0;
 }
 
+bool block_headers_conflict(const struct block_header *a, const struct block_header *b)
+{
+    return a->height > 0 && b->height > 0 && a->slot == b->slot && a->number == b->number &&
+           memcmp(a->producer, b->producer, TX_KEY_SIZE) == 0 && memcmp(a->hash, b->hash, HASH_SIZE) != 0;
+}
+
 struct block *block_genesis(int64_t time_us, const uint8_t secret_key[64])
+{
+    return block_genesis_with(time_us, 0, secret_key);
+}
+
+struct block *block_genesis_with(int64_t time_us, uint32_t flags, const uint8_t secret_key[64])
 {
     struct lthash empty;
     lthash_init(&empty);
     struct block *block = block_new(NULL, 0);
     block->header.time_us = time_us;
+    block->header.flags = flags;
     lthash_digest(block->header.state_digest, &empty);
+    block_seal(block, secret_key);
+    return block;
+}
+
+struct block *block_genesis_carrying(const struct block_header *from, const uint8_t digest[HASH_SIZE],
+                                     int64_t now_us, uint32_t flags, const uint8_t secret_key[64])
+{
+    struct block *block = block_new(NULL, 0);
+    struct block_header *header = &block->header;
+    header->time_us = now_us > from->time_us ? now_us : from->time_us + 1;
+    header->flags = flags | BLOCK_CARRIES;
+    memcpy(header->parent, from->hash, HASH_SIZE);
+    memcpy(header->state_digest, digest, HASH_SIZE);
     block_seal(block, secret_key);
     return block;
 }

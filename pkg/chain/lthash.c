@@ -1,21 +1,21 @@
-/* See lthash.h. Expansion: 32 blocks of 64 bytes, block i = BLAKE2b-512(element followed by the byte i). */
+/* See lthash.h. An element's expansion is the key stream that it gives as a ChaCha20 key (RFC 8439). */
 #include "chain/lthash.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <string.h>
 
-#define EXPANSION_BLOCK 64
-
-/* Little-endian lanes of one expansion block. */
-static void expand_block(uint16_t lanes[EXPANSION_BLOCK / 2], const uint8_t element[HASH_SIZE], uint8_t index)
+/* An element is a hash itself, so it may be a key, and is expanded once only: no nonce is needed. */
+static void expand(uint8_t out[LTHASH_SIZE], const uint8_t element[HASH_SIZE])
 {
-    uint8_t input[HASH_SIZE + 1];
-    memcpy(input, element, HASH_SIZE);
-    input[HASH_SIZE] = index;
-    uint8_t block[EXPANSION_BLOCK];
-    crypto_generichash(block, sizeof(block), input, sizeof(input), NULL, 0);
-    for (size_t i = 0; i < EXPANSION_BLOCK / 2; i++)
-        lanes[i] = (uint16_t)(block[2 * i] | block[2 * i + 1] << 8);
+    static const uint8_t nonce[crypto_stream_chacha20_IETF_NONCEBYTES];
+    static_assert(HASH_SIZE == crypto_stream_chacha20_IETF_KEYBYTES, "an element is a key");
+    crypto_stream_chacha20_ietf(out, LTHASH_SIZE, nonce, element);
+}
+
+static uint16_t lane_of(const uint8_t bytes[LTHASH_SIZE], size_t i)
+{
+    return (uint16_t)(bytes[2 * i] | bytes[2 * i + 1] << 8);
 }
 
 void lthash_init(struct lthash *hash)
@@ -25,24 +25,18 @@ void lthash_init(struct lthash *hash)
 
 void lthash_add(struct lthash *hash, const uint8_t element[HASH_SIZE])
 {
-    for (unsigned block = 0; block < LTHASH_SIZE / EXPANSION_BLOCK; block++) {
-        uint16_t lanes[EXPANSION_BLOCK / 2];
-        expand_block(lanes, element, (uint8_t)block);
-        uint16_t *at = hash->lanes + block * (EXPANSION_BLOCK / 2);
-        for (size_t i = 0; i < EXPANSION_BLOCK / 2; i++)
-            at[i] = (uint16_t)(at[i] + lanes[i]);
-    }
+    uint8_t bytes[LTHASH_SIZE];
+    expand(bytes, element);
+    for (size_t i = 0; i < LTHASH_LANES; i++)
+        hash->lanes[i] = (uint16_t)(hash->lanes[i] + lane_of(bytes, i));
 }
 
 void lthash_remove(struct lthash *hash, const uint8_t element[HASH_SIZE])
 {
-    for (unsigned block = 0; block < LTHASH_SIZE / EXPANSION_BLOCK; block++) {
-        uint16_t lanes[EXPANSION_BLOCK / 2];
-        expand_block(lanes, element, (uint8_t)block);
-        uint16_t *at = hash->lanes + block * (EXPANSION_BLOCK / 2);
-        for (size_t i = 0; i < EXPANSION_BLOCK / 2; i++)
-            at[i] = (uint16_t)(at[i] - lanes[i]);
-    }
+    uint8_t bytes[LTHASH_SIZE];
+    expand(bytes, element);
+    for (size_t i = 0; i < LTHASH_LANES; i++)
+        hash->lanes[i] = (uint16_t)(hash->lanes[i] - lane_of(bytes, i));
 }
 
 void lthash_encode(uint8_t out[LTHASH_SIZE], const struct lthash *hash)
@@ -56,7 +50,7 @@ void lthash_encode(uint8_t out[LTHASH_SIZE], const struct lthash *hash)
 void lthash_decode(struct lthash *hash, const uint8_t bytes[LTHASH_SIZE])
 {
     for (size_t i = 0; i < LTHASH_LANES; i++)
-        hash->lanes[i] = (uint16_t)(bytes[2 * i] | bytes[2 * i + 1] << 8);
+        hash->lanes[i] = lane_of(bytes, i);
 }
 
 void lthash_digest(uint8_t out[HASH_SIZE], const struct lthash *hash)

@@ -1,11 +1,10 @@
-/* Transactions: making one field by field, and their signatures. See tx.h. */
+/* Transactions: making one field by field. See tx.h. */
 #include "chain/tx_internal.h"
 
 #include "base/mem.h"
 #include "chain/hash.h"
 
 #include <assert.h>
-#include <sodium.h>
 #include <string.h>
 
 /* 16 bytes with the NUL, so that no other signature of a node can be taken for one of a transaction. */
@@ -119,20 +118,6 @@ void tx_signed_bytes(const struct tx *tx, uint8_t out[TX_SIGNED_SIZE])
 {
     memcpy(out, sign_tag, sizeof(sign_tag));
     memcpy(out + sizeof(sign_tag), tx->id, TX_ID_SIZE);
-}
-
-int tx_verify_signatures(const struct tx *tx, struct err *err)
-{
-    assert(tx->encoded);
-    uint8_t message[TX_SIGNED_SIZE];
-    tx_signed_bytes(tx, message);
-    if (!tx->trusted &&
-        crypto_sign_verify_detached(tx->node_signature, message, sizeof(message), tx->node_key) != 0)
-        return err_set(err, ERR_FORBIDDEN, "the signature of the accepting node is wrong");
-    if (tx->has_user_signature &&
-        crypto_sign_verify_detached(tx->user_signature, message, sizeof(message), tx->user_key) != 0)
-        return err_set(err, ERR_FORBIDDEN, "the signature of the user is wrong");
-    return 0;
 }
 
 void tx_leaf_hash(const struct tx *tx, uint8_t out[32])

@@ -40,6 +40,7 @@
 #define TX_TERM_VALUE_MAX 256
 #define TX_LOCK_MAX 1024
 #define TX_UNLOCK_MAX 4096
+#define TX_BATCH_MAX 1024 /* transactions that share a signature, see tx_batch.h */
 /* What stands in an output's content where the resourceVersion will be: the digits that the position in the
  * chain gives are put there when an object is read, so content never depends on its position. */
 #define TX_RV_PLACEHOLDER "0000000000000000000"
@@ -90,7 +91,7 @@ struct tx_output {
     const struct tx_index_term *terms;
     size_t term_count;
     struct tx_claim claim;
-    uint8_t content_hash[32]; /* hash_content of content; set by tx_sign and tx_decode */
+    uint8_t content_hash[32]; /* hash_content of content; set by tx_encode and tx_decode */
 };
 
 struct tx {
@@ -112,16 +113,21 @@ struct tx {
     size_t intent_len;
     uint8_t node_key[TX_KEY_SIZE];
     uint8_t node_signature[TX_SIGNATURE_SIZE];
+    struct {
+        uint32_t count; /* transactions that the node's signature is for; 0: not signed yet */
+        uint32_t index;
+        const uint8_t *nodes; /* the path to the root, see tx_batch.h */
+    } batch;
     bool has_user_signature;
     uint8_t user_key[TX_KEY_SIZE];
     uint8_t user_signature[TX_SIGNATURE_SIZE];
 
-    uint8_t id[TX_ID_SIZE]; /* set by tx_sign and tx_decode */
-    const uint8_t *encoded; /* the whole encoding; set by tx_sign and tx_decode */
+    uint8_t id[TX_ID_SIZE]; /* set by tx_encode and tx_decode */
+    const uint8_t *encoded; /* the whole encoding; set by tx_encode, changed by signing; set by tx_decode */
     size_t encoded_len;
     size_t prefix_len; /* header and witness: the part of encoded that stays when the body is pruned */
     bool pruned;       /* decoded from its prefix alone: contents and intent are absent */
-    bool trusted;      /* signed by this process itself (tx_sign): its signatures need no check */
+    bool trusted;      /* signed by this process itself, or checked: its signature needs no check */
     struct tx_private *private_;
 };
 
@@ -139,8 +145,11 @@ void tx_add_output(struct tx *tx, const struct tx_output *output);
  * needed where there are such; everything but the witness has to be set before. */
 void tx_prepare(struct tx *tx, const uint8_t node_public[TX_KEY_SIZE]);
 
-/* Encodes, sets id, encoded and the node's signature. secret_key is libsodium's 64-byte Ed25519 secret key.
- * chain_id, time_us and nonce have to be set before. */
+/* Sets node_key, encodes, sets id: all but the node's signature, which follows (tx_batch.h). chain_id,
+ * time_us and nonce have to be set before. */
+int tx_encode(struct tx *tx, const uint8_t node_public[TX_KEY_SIZE], struct err *err);
+
+/* tx_encode, and signs it alone. secret_key is libsodium's 64-byte Ed25519 secret key. */
 int tx_sign(struct tx *tx, const uint8_t secret_key[64], struct err *err);
 
 /* Decodes and checks the grammar (not signatures, not rules). The bytes are copied. */
@@ -153,11 +162,7 @@ int tx_decode_pruned(struct tx **out, const uint8_t *bytes, size_t len, struct e
 /* The leaf of a block's Merkle tree: commits to the id and to the witness (signatures, unlocking data). */
 void tx_leaf_hash(const struct tx *tx, uint8_t out[32]);
 
-/* Checks the node's and, where there is one, the user's signature. */
-int tx_verify_signatures(const struct tx *tx, struct err *err);
-
-/* The node's part of tx_verify_signatures is skipped for a trusted transaction; see struct tx. What is signed
- * is a tag and the id: this gives the bytes, for a user who signs. */
+/* What a user signs, and a node that signs it alone: a tag and the id. */
 #define TX_SIGNED_SIZE (16 + TX_ID_SIZE)
 void tx_signed_bytes(const struct tx *tx, uint8_t out[TX_SIGNED_SIZE]);
 
@@ -165,8 +170,8 @@ void tx_signed_bytes(const struct tx *tx, uint8_t out[TX_SIGNED_SIZE]);
  */
 void tx_output_encode(struct buf *out, const struct tx_output *output);
 
-/* The same as a slice of a signed or decoded transaction's encoding, and within it the index terms (name NUL
- * value NUL, one after the other). */
+/* The same as a slice of an encoded or decoded transaction's encoding, and within it the index terms (name
+ * NUL value NUL, one after the other). */
 const uint8_t *tx_output_slice(const struct tx *tx, size_t index, size_t *len);
 const uint8_t *tx_output_terms(const struct tx *tx, size_t index, size_t *len);
 

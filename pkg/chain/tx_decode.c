@@ -2,6 +2,7 @@
 #include "chain/tx_internal.h"
 
 #include "chain/hash.h"
+#include "chain/merkle.h"
 #include "chain/wire.h"
 
 #include <assert.h>
@@ -194,9 +195,23 @@ static bool header_get(struct wire_reader *in, struct tx *tx)
     return wire_done(in);
 }
 
+static void signature_get(struct wire_reader *in, struct tx *tx)
+{
+    tx->batch.count = (uint32_t)wire_get_varint(in, TX_BATCH_MAX);
+    tx->batch.index = 0;
+    tx->batch.nodes = NULL;
+    if (tx->batch.count > 1) {
+        tx->batch.index = (uint32_t)wire_get_varint(in, tx->batch.count - 1);
+        tx->batch.nodes = wire_get_raw(in, merkle_proof_nodes(tx->batch.index, tx->batch.count) * HASH_SIZE);
+    } else if (tx->batch.count == 0) {
+        in->bad = true;
+    }
+    wire_get_copy(in, tx->node_signature, TX_SIGNATURE_SIZE);
+}
+
 static bool witness_get(struct wire_reader *in, struct tx *tx)
 {
-    wire_get_copy(in, tx->node_signature, TX_SIGNATURE_SIZE);
+    signature_get(in, tx);
     if (tx->has_user_signature)
         wire_get_copy(in, tx->user_signature, TX_SIGNATURE_SIZE);
     struct tx_input *inputs = (struct tx_input *)tx->inputs;

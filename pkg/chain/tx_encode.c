@@ -1,5 +1,5 @@
 /*
- * The canonical encoding of a transaction, and signing. docs/chain-format.md has the layout:
+ * The canonical encoding of a transaction. docs/chain-format.md has the layout:
  *
  *   header length, witness length | header | witness | body
  *
@@ -9,10 +9,9 @@
 #include "chain/tx_internal.h"
 
 #include "chain/hash.h"
+#include "chain/merkle.h"
 #include "chain/wire.h"
 
-#include <assert.h>
-#include <sodium.h>
 #include <string.h>
 
 static const uint8_t zero_id[TX_ID_SIZE];
@@ -125,9 +124,26 @@ void tx_prepare(struct tx *tx, const uint8_t node_public[TX_KEY_SIZE])
     hash_sha256(tx->id, header.data, header.len);
 }
 
+static size_t path_size(const struct tx *tx)
+{
+    return merkle_proof_nodes(tx->batch.index, tx->batch.count) * HASH_SIZE;
+}
+
+/* Of an unsigned transaction: as if it were alone. */
+static void signature_put(struct buf *out, const struct tx *tx)
+{
+    uint32_t count = tx->batch.count ? tx->batch.count : 1;
+    wire_put_varint(out, count);
+    if (count > 1) {
+        wire_put_varint(out, tx->batch.index);
+        buf_append(out, tx->batch.nodes, path_size(tx));
+    }
+    buf_append(out, tx->node_signature, TX_SIGNATURE_SIZE);
+}
+
 static void witness_put(struct buf *out, const struct tx *tx)
 {
-    buf_append(out, tx->node_signature, TX_SIGNATURE_SIZE);
+    signature_put(out, tx);
     if (tx->has_user_signature)
         buf_append(out, tx->user_signature, TX_SIGNATURE_SIZE);
     for (size_t i = 0; i < tx->input_count; i++)
@@ -163,28 +179,26 @@ static int sizes_check(const struct tx *tx, struct err *err)
 
 void tx__encode(struct buf *out, const struct tx *tx)
 {
-    size_t start = out->len;
     buf_reserve(out, 1024 + body_len(tx));
     wire_put_u64(out, 0);
     header_put(out, tx);
-    size_t header_len = out->len - start - TX_PREFIX_FIXED;
+    size_t header_len = out->len - TX_PREFIX_FIXED;
     witness_put(out, tx);
-    size_t witness_len = out->len - start - TX_PREFIX_FIXED - header_len;
-    wire_store_u32((uint8_t *)out->data + start, (uint32_t)header_len);
-    wire_store_u32((uint8_t *)out->data + start + 4, (uint32_t)witness_len);
+    size_t witness_len = out->len - TX_PREFIX_FIXED - header_len;
+    wire_store_u32((uint8_t *)out->data, (uint32_t)header_len);
+    wire_store_u32((uint8_t *)out->data + 4, (uint32_t)witness_len);
     body_put(out, tx);
 }
 
-int tx_sign(struct tx *tx, const uint8_t secret_key[64], struct err *err)
+int tx_encode(struct tx *tx, const uint8_t node_public[TX_KEY_SIZE], struct err *err)
 {
     int rc = sizes_check(tx, err);
     if (rc)
         return rc;
-    tx_prepare(tx, secret_key + 32);
-    uint8_t message[TX_SIGNED_SIZE];
-    tx_signed_bytes(tx, message);
-    crypto_sign_detached(tx->node_signature, NULL, message, sizeof(message), secret_key);
-
+    memcpy(tx->node_key, node_public, TX_KEY_SIZE);
+    memset(tx->node_signature, 0, TX_SIGNATURE_SIZE);
+    memset(&tx->batch, 0, sizeof(tx->batch));
+    contents_hash(tx);
     buf_auto struct buf out = BUF_INIT;
     tx__encode(&out, tx);
     tx->encoded = arena_dup(&tx->private_->arena, out.data, out.len);
@@ -197,6 +211,27 @@ int tx_sign(struct tx *tx, const uint8_t secret_key[64], struct err *err)
             err->code = ERR_INVALID;
         return ERR_INVALID;
     }
-    tx->trusted = true;
+    tx->batch.count = 0;
     return 0;
+}
+
+/* What the fields point to stays where it is. */
+void tx__seal(struct tx *tx)
+{
+    const uint8_t *encoded = tx->encoded;
+    uint32_t header_len = wire_load_u32(encoded), witness_len = wire_load_u32(encoded + 4);
+    size_t before = TX_PREFIX_FIXED + (size_t)header_len;
+    size_t after = before + 1 + TX_SIGNATURE_SIZE; /* where the signature of one that is alone ends */
+    buf_auto struct buf signature = BUF_INIT;
+    signature_put(&signature, tx);
+    size_t more = signature.len - (after - before);
+    uint8_t *sealed = arena_alloc(&tx->private_->arena, tx->encoded_len + more);
+    memcpy(sealed, encoded, before);
+    memcpy(sealed + before, signature.data, signature.len);
+    memcpy(sealed + before + signature.len, encoded + after, tx->encoded_len - after);
+    wire_store_u32(sealed + 4, witness_len + (uint32_t)more);
+    tx->encoded = sealed;
+    tx->encoded_len += more;
+    tx->prefix_len += more;
+    tx->trusted = true;
 }

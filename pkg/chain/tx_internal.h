@@ -5,7 +5,7 @@
 #include "chain/arena.h"
 #include "chain/tx.h"
 
-#define TX_VERSION 1
+#define TX_VERSION 2
 #define TX_PREFIX_FIXED 8 /* the lengths of header and witness */
 
 enum tx_flag { TX_FLAG_STRICT = 1, TX_FLAG_USER_KEY = 2, TX_FLAG_ORIGINAL = 4, TX_FLAGS_ALL = 7 };
@@ -26,8 +26,11 @@ struct tx_private {
     const struct tx_output_place *places; /* output_count of them, once encoded */
 };
 
-/* Appends the encoding of what the fields say. Content hashes have to be set. */
+/* Encodes what the fields say. Content hashes have to be set. */
 void tx__encode(struct buf *out, const struct tx *tx);
+
+/* Puts the signature and the path into an encoding that was made without. */
+void tx__seal(struct tx *tx);
 
 /* Reads the encoding at tx->encoded (encoded_len bytes, in the arena) into tx, whose pointers then go into
  * it; checks the grammar, with whole also that the contents have the hashes that the header says. */

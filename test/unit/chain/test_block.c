@@ -49,10 +49,10 @@ static void test_known_answers(void **state)
 {
     (void)state;
     check_hex(fixture.genesis->header.hash,
-              "474ffb52e5587c31615418dfe6dd077f529234a0616987619bec6cb448456343");
+              "06b56d7aa575fce148a0ca271f6958edf378b793c0a7e6279855151b259de96e");
     struct block *block = block_make(3);
-    check_hex(block->header.tx_root, "9946b821c93c76732627bb32d28b9a05d620334b7bc7b06102c9f37f6bbae278");
-    check_hex(block->header.hash, "1d6331024f1669b9c42c0c4f1902ae7b4f31f0b67b018e0aa70e0520900448ca");
+    check_hex(block->header.tx_root, "46b2a34654d8b15690adf3ba7d3ae83392425f12ed97a1465bc1a6ef41084d97");
+    check_hex(block->header.hash, "24fd6b5c8f042366c5e4994f9685f897ffeeba251a1f13315692a3d668ef8704");
     block_free(block);
 }
 
@@ -136,7 +136,40 @@ static void test_resource_versions(void **state)
     assert_int_equal(block_head_rv(&header), 5 * 1024 + 1023);
 }
 
+/* A new chain that begins with another one's state. */
+static void test_genesis_that_carries(void **state)
+{
+    (void)state;
+    struct err err;
+    struct block_header header;
+    const uint8_t digest[HASH_SIZE] = {7};
+    struct block *from = block_make(1);
+    int64_t now = from->header.time_us + 5;
+    for (int behind = 0; behind < 2; behind++) {
+        struct block *block = block_genesis_carrying(&from->header, digest, behind ? 1 : now, BLOCK_BYZANTINE,
+                                                     fixture.secret_key);
+        assert_int_equal(block_header_decode(&header, block->encoded, block->encoded_len, &err), 0);
+        assert_int_equal(header.time_us, behind ? from->header.time_us + 1 : now);
+        assert_true(block_rv(header.time_us, 0) > block_head_rv(&from->header));
+        assert_true(header.height == 0 && header.tx_count == 0);
+        assert_int_equal(header.flags, BLOCK_BYZANTINE | BLOCK_CARRIES);
+        assert_memory_equal(header.parent, from->header.hash, HASH_SIZE);
+        assert_memory_equal(header.state_digest, digest, HASH_SIZE);
+        assert_int_equal(block_verify_signature(&header, &err), 0);
+        block_free(block);
+    }
+    uint8_t bytes[BLOCK_HEADER_SIZE];
+    block_header_encode(bytes, &header);
+    bytes[168] = 4; /* a flag that nobody knows */
+    assert_int_equal(block_header_decode(&header, bytes, sizeof(bytes), &err), ERR_CORRUPT);
+    memcpy(bytes, from->encoded, sizeof(bytes));
+    bytes[168] = BLOCK_CARRIES; /* in a block that is no genesis */
+    assert_int_equal(block_header_decode(&header, bytes, sizeof(bytes), &err), ERR_CORRUPT);
+    block_free(from);
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test_setup_teardown(test_genesis_that_carries, setup, teardown),
     cmocka_unit_test_setup_teardown(test_known_answers, setup, teardown),
     cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
     cmocka_unit_test_setup_teardown(test_every_bit_counts, setup, teardown),

@@ -62,7 +62,7 @@ static void test_known_digests(void **state)
     lthash_add(&a, e);
     lthash_digest(digest, &a);
     hex_encode(text, digest, HASH_SIZE);
-    assert_string_equal(text, "7d57bc9cabc189fe316018b70309d1f14476b0efa3c0c9a0ef389c4a0cb3df6a");
+    assert_string_equal(text, "be9e3f799bdc526f7753d8ce5203b2c6b21bd7d41d4bb65d2ccc39ec92976e03");
 }
 
 static void test_stored_form(void **state)

@@ -1,7 +1,7 @@
 /* vote: the encoding, contradictions, proofs of them, certificates. */
 #include "unit.h"
 
-#include "consensus/vote.h"
+#include "chain/vote.h"
 
 #include <sodium.h>
 

@@ -1,4 +1,4 @@
-#include "consensus/vote.h"
+#include "chain/vote.h"
 
 #include "base/mem.h"
 #include "chain/wire.h"

@@ -1,5 +1,5 @@
 /* Any bytes as a vote, a proof and a certificate: refused, or decoded to what encodes to the same bytes. */
-#include "consensus/vote.h"
+#include "chain/vote.h"
 
 #include "base/mem.h"
 

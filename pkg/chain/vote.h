@@ -13,8 +13,8 @@
  * A vote is encoded in VOTE_SIZE bytes (docs/consensus.md); the signature is Ed25519 over the bytes before it
  * behind a domain text, so that no other signature of a node's key can be taken for a vote.
  */
-#ifndef KATENA_CONSENSUS_VOTE_H
-#define KATENA_CONSENSUS_VOTE_H
+#ifndef KATENA_CHAIN_VOTE_H
+#define KATENA_CHAIN_VOTE_H
 
 #include "base/buf.h"
 #include "base/err.h"
