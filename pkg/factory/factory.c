@@ -33,6 +33,7 @@ static void build_begin(struct build *b, const struct pending_item *taken, size_
     for (size_t i = 0; i < count; i++) {
         struct factory_item *item = &b->batch->items[i];
         item->token = taken[i].token;
+        item->from = taken[i].from;
         item->tx = b->txs[i] = taken[i].tx;
         memcpy(item->tx_id, item->tx->id, TX_ID_SIZE);
         bytemap_set(&b->items, item->tx_id, TX_ID_SIZE, (uint32_t)i);
@@ -87,8 +88,8 @@ static int choose(struct build *b, struct err *err)
     }
 }
 
-static void seal(struct build *b, struct state_view *view, const struct block_header *parent, int64_t time_us,
-                 const uint8_t secret_key[64])
+static void seal(struct build *b, struct state_view *view, const struct block_header *parent,
+                 const struct factory_place *place, const uint8_t secret_key[64])
 {
     for (size_t i = 0; i < b->count; i++)
         item_of(b, b->txs[i])->tx = NULL;
@@ -96,15 +97,17 @@ static void seal(struct build *b, struct state_view *view, const struct block_he
     b->txs = NULL;
     block->header.height = parent->height + 1;
     memcpy(block->header.parent, parent->hash, HASH_SIZE);
-    block->header.time_us = time_us;
+    block->header.time_us = place->time_us;
+    block->header.slot = place->slot;
+    block->header.number = place->number;
     state_view_digest(view, block->header.state_digest);
     block_seal(block, secret_key);
     b->batch->block = block;
 }
 
 int factory_build(struct factory_batch *batch, struct pending *pending, struct validator *v,
-                  struct state_view *view, const struct block_header *parent, int64_t time_us,
-                  const uint8_t secret_key[64], struct err *err)
+                  struct state_view *view, const struct block_header *parent,
+                  const struct factory_place *place, const uint8_t secret_key[64], struct err *err)
 {
     *batch = (struct factory_batch){0};
     mem_auto struct pending_item *taken = NULL;
@@ -118,7 +121,7 @@ int factory_build(struct factory_batch *batch, struct pending *pending, struct v
             batch->items[i].tx = NULL;
         factory_batch_free(batch);
     } else if (b.count) {
-        seal(&b, view, parent, time_us, secret_key);
+        seal(&b, view, parent, place, secret_key);
     }
     free(b.txs);
     bytemap_free(&b.items);

@@ -16,6 +16,7 @@
 /* What became of one transaction. */
 struct factory_item {
     void *token;
+    uint32_t from; /* as in struct pending_item */
     uint8_t tx_id[TX_ID_SIZE];
     struct tx *tx;         /* rejected: freed with the batch; included: NULL, it is the block's */
     int code;              /* 0: included; else why not */
@@ -29,12 +30,19 @@ struct factory_batch {
     struct block *block; /* NULL when nothing held; owned until the caller takes it */
 };
 
-/* Builds a block on parent out of pending. v is fresh, its view begun at time_us. Afterwards everything in
- * the block is applied to v and its view. On an error (of the store) nothing is lost: what was taken is back
- * in pending, and the batch is empty. */
+/* When and where in its producer's slot a block is made. */
+struct factory_place {
+    int64_t time_us;
+    uint64_t slot;
+    uint32_t number;
+};
+
+/* Builds a block on parent out of pending. v is fresh, its view begun at the place's time. Afterwards
+ * everything in the block is applied to v and its view. On an error (of the store) nothing is lost: what was
+ * taken is back in pending, and the batch is empty. */
 int factory_build(struct factory_batch *batch, struct pending *pending, struct validator *v,
-                  struct state_view *view, const struct block_header *parent, int64_t time_us,
-                  const uint8_t secret_key[64], struct err *err);
+                  struct state_view *view, const struct block_header *parent,
+                  const struct factory_place *place, const uint8_t secret_key[64], struct err *err);
 
 void factory_batch_free(struct factory_batch *batch);
 

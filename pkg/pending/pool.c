@@ -41,6 +41,24 @@ void pending_free(struct pending *p)
     free(p);
 }
 
+/* Closes the holes. The items keep their order, and get new places. */
+static void ring_compact(struct pending *p)
+{
+    size_t kept = 0;
+    bytemap_clear(&p->ids);
+    for (size_t i = 0; i < p->used; i++) {
+        struct pending_item item = *place_at(p, p->head + i);
+        if (!item.tx)
+            continue;
+        *place_at(p, p->head + kept) = item;
+        bytemap_set(&p->ids, item.tx->id, TX_ID_SIZE, (uint32_t)(p->head + kept) & INT32_MAX);
+        kept++;
+    }
+    for (size_t i = kept; i < p->used; i++)
+        *place_at(p, p->head + i) = (struct pending_item){0};
+    p->used = kept;
+}
+
 /* Doubles the ring. Places stay what they are, so the map of ids stays right. */
 static void ring_grow(struct pending *p)
 {
@@ -64,7 +82,7 @@ static void item_store(struct pending *p, size_t place, const struct pending_ite
 static struct pending_item item_clear(struct pending *p, size_t place)
 {
     struct pending_item item = *place_at(p, place);
-    *place_at(p, place) = (struct pending_item){NULL, NULL};
+    *place_at(p, place) = (struct pending_item){0};
     if (item.tx) {
         p->count--;
         p->bytes -= item.tx->encoded_len;
@@ -75,15 +93,22 @@ static struct pending_item item_clear(struct pending *p, size_t place)
 
 int pending_add(struct pending *p, struct tx *tx, void *token, struct err *err)
 {
+    return pending_add_item(p, &(struct pending_item){.tx = tx, .token = token}, err);
+}
+
+int pending_add_item(struct pending *p, const struct pending_item *item, struct err *err)
+{
+    const struct tx *tx = item->tx;
     assert(tx->encoded);
     if (p->count >= PENDING_COUNT_MAX || p->bytes + tx->encoded_len > PENDING_BYTES_MAX)
         return err_set(err, ERR_TOO_MANY, "too many transactions are waiting for a block");
     if (bytemap_get(&p->ids, tx->id, TX_ID_SIZE) != BYTEMAP_NONE)
         return err_set(err, ERR_CONFLICT, "the transaction is waiting for a block already");
-    if (p->used == p->capacity)
+    if (p->used == p->capacity && p->count < p->capacity / 2)
+        ring_compact(p);
+    else if (p->used == p->capacity)
         ring_grow(p);
-    struct pending_item item = {tx, token};
-    item_store(p, p->head + p->used, &item);
+    item_store(p, p->head + p->used, item);
     p->used++;
     return 0;
 }
@@ -125,17 +150,52 @@ void pending_put_back(struct pending *p, const struct pending_item *items, size_
     }
 }
 
-bool pending_remove(struct pending *p, const uint8_t tx_id[TX_ID_SIZE], struct pending_item *item)
+/* The map has the low bits of the place; there are fewer places than these can tell apart. */
+static bool find_offset(const struct pending *p, const uint8_t tx_id[TX_ID_SIZE], size_t *offset)
 {
     uint32_t low = bytemap_get(&p->ids, tx_id, TX_ID_SIZE);
     if (low == BYTEMAP_NONE)
         return false;
-    /* The map has the low bits of the place; there are fewer places than these can tell apart. */
-    size_t offset = ((size_t)low - p->head) & INT32_MAX;
-    assert(offset < p->used);
+    *offset = ((size_t)low - p->head) & INT32_MAX;
+    assert(*offset < p->used);
+    return true;
+}
+
+struct pending_item *pending_find(struct pending *p, const uint8_t tx_id[TX_ID_SIZE])
+{
+    size_t offset;
+    return find_offset(p, tx_id, &offset) ? place_at(p, p->head + offset) : NULL;
+}
+
+struct pending_item *pending_next(struct pending *p, size_t *place)
+{
+    while (*place < p->used) {
+        struct pending_item *item = place_at(p, p->head + (*place)++);
+        if (item->tx)
+            return item;
+    }
+    return NULL;
+}
+
+bool pending_remove(struct pending *p, const uint8_t tx_id[TX_ID_SIZE], struct pending_item *item)
+{
+    size_t offset;
+    if (!find_offset(p, tx_id, &offset))
+        return false;
     *item = item_clear(p, p->head + offset);
     assert(item->tx);
+    holes_skip(p);
     return true;
+}
+
+void pending_drop(struct pending *p, bool (*drops)(void *arg, const struct pending_item *item), void *arg)
+{
+    for (size_t i = 0; i < p->used; i++) {
+        const struct pending_item *item = place_at(p, p->head + i);
+        if (item->tx && drops(arg, item))
+            tx_free(item_clear(p, p->head + i).tx);
+    }
+    holes_skip(p);
 }
 
 size_t pending_count(const struct pending *p)

@@ -61,8 +61,9 @@ int state_view_get(struct state_view *view, const struct resource_key *key, stru
 /* The sum of the claims on a node at this point of the block. */
 int state_view_claimed(struct state_view *view, const char *node, struct tx_claim *out, struct err *err);
 
-/* Whether the chain has a transaction already (false when the store keeps no index of them). */
-bool state_view_has_tx(struct state_view *view, const uint8_t tx_id[TX_ID_SIZE]);
+/* Whether the store knows a transaction in the chain, and the height of the newest block with it (false when
+ * it keeps no index of them). */
+bool state_view_find_tx(struct state_view *view, const uint8_t tx_id[TX_ID_SIZE], uint64_t *height);
 
 /* Applies a transaction that the validator has accepted at this point. The transaction must outlive the view.
  */

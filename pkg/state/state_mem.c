@@ -180,10 +180,16 @@ static void change_apply(struct state_mem *mem, const struct state_change *chang
 
 static void tx_note(struct state_mem *mem, const uint8_t tx_id[TX_ID_SIZE])
 {
-    if (bytemap_get(&mem->txs, tx_id, TX_ID_SIZE) != BYTEMAP_NONE)
-        return;
     const void *kept = arena_dup(&mem->tx_ids, tx_id, TX_ID_SIZE);
     bytemap_set(&mem->txs, kept, TX_ID_SIZE, (uint32_t)mem->generation);
+}
+
+void state_mem_set_tx(struct state_mem *mem, const uint8_t tx_id[TX_ID_SIZE], bool there)
+{
+    if (there)
+        tx_note(mem, tx_id);
+    else
+        bytemap_remove(&mem->txs, tx_id, TX_ID_SIZE);
 }
 
 static void total_apply(struct state_mem *mem, const struct state_claim_total *total)
@@ -364,10 +370,15 @@ static int claimed(struct state_snapshot *snapshot, const char *node, struct tx_
     return 0;
 }
 
-static bool has_tx(struct state_snapshot *snapshot, const uint8_t tx_id[TX_ID_SIZE])
+static bool find_tx(struct state_snapshot *snapshot, const uint8_t tx_id[TX_ID_SIZE], uint64_t *height)
 {
-    uint32_t generation = bytemap_get(&snapshot->mem->txs, tx_id, TX_ID_SIZE);
-    return generation != BYTEMAP_NONE && generation <= snapshot->generation;
+    const struct state_mem *mem = snapshot->mem;
+    uint32_t generation = bytemap_get(&mem->txs, tx_id, TX_ID_SIZE);
+    if (generation == BYTEMAP_NONE || generation > snapshot->generation)
+        return false;
+    uint64_t below = mem->generation - generation; /* an update is a block */
+    *height = mem->height > below ? mem->height - below : 0;
+    return true;
 }
 
 const struct state_store_ops *state_mem_ops(void)
@@ -382,7 +393,7 @@ const struct state_store_ops *state_mem_ops(void)
         .iter_next = iter_next,
         .iter_end = iter_end,
         .claimed = claimed,
-        .has_tx = has_tx,
+        .find_tx = find_tx,
     };
     return &ops;
 }

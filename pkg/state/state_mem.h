@@ -17,6 +17,10 @@ const struct state_store_ops *state_mem_ops(void);
 /* Applies an update; later snapshots show it, open ones do not. */
 void state_mem_apply(struct state_mem *mem, const struct state_update *update);
 
+/* Corrects what ops->find_tx says of an id: after blocks were taken back, and for the originals of rebased
+ * transactions. No snapshot is open. */
+void state_mem_set_tx(struct state_mem *mem, const uint8_t tx_id[TX_ID_SIZE], bool there);
+
 /* What the newest applied update said; height 0, rv 0 and an empty state hash before the first. */
 uint64_t state_mem_height(const struct state_mem *mem);
 const struct lthash *state_mem_hash(const struct state_mem *mem);

@@ -72,9 +72,10 @@ struct state_store_ops {
     /* The sum of the claims on a node, as the newest state_update with this node said: zeros when there was
      * none. out->node is not set. */
     int (*claimed)(struct state_snapshot *snapshot, const char *node, struct tx_claim *out, struct err *err);
-    /* Whether the chain up to here has a transaction. May be NULL in a store of a chain with one validator,
-     * which is the only one that could repeat a transaction. */
-    bool (*has_tx)(struct state_snapshot *snapshot, const uint8_t tx_id[TX_ID_SIZE]);
+    /* Whether the chain up to here has a transaction or a rebased form of it, as far as the store knows, and
+     * the height of the newest block with it. May be NULL in a store of a chain with one validator, which is
+     * the only one that could repeat a transaction. */
+    bool (*find_tx)(struct state_snapshot *snapshot, const uint8_t tx_id[TX_ID_SIZE], uint64_t *height);
 };
 
 #endif

@@ -157,9 +157,9 @@ int state_view_claimed(struct state_view *view, const char *node, struct tx_clai
     return 0;
 }
 
-bool state_view_has_tx(struct state_view *view, const uint8_t tx_id[TX_ID_SIZE])
+bool state_view_find_tx(struct state_view *view, const uint8_t tx_id[TX_ID_SIZE], uint64_t *height)
 {
-    return view->ops->has_tx && view->ops->has_tx(view->snapshot, tx_id);
+    return view->ops->find_tx && view->ops->find_tx(view->snapshot, tx_id, height);
 }
 
 /* A node's own claim says what it has, not what is taken of it. */

@@ -37,9 +37,9 @@ static void add(struct tx *tx, size_t n)
 
 static void build(struct factory_batch *batch)
 {
-    assert_int_equal(
-        factory_build(batch, pending, f.v, f.view, &f.tx.genesis->header, f.tx.now_us, f.tx.secret_key, &err),
-        0);
+    assert_int_equal(factory_build(batch, pending, f.v, f.view, &f.tx.genesis->header,
+                                   &(struct factory_place){.time_us = f.tx.now_us}, f.tx.secret_key, &err),
+                     0);
 }
 
 /* The made block must hold for everyone else. */
@@ -179,8 +179,8 @@ static void test_store_error_loses_nothing(void **state)
     add(tx_fixture_create(&f.tx, ns_key("a"), "{}"), 1);
     add(tx_fixture_create(&f.tx, ns_key("b"), "{}"), 2);
     struct factory_batch batch;
-    int rc =
-        factory_build(&batch, pending, v, view, &f.tx.genesis->header, f.tx.now_us, f.tx.secret_key, &err);
+    int rc = factory_build(&batch, pending, v, view, &f.tx.genesis->header,
+                           &(struct factory_place){.time_us = f.tx.now_us}, f.tx.secret_key, &err);
     assert_int_equal(rc, ERR_IO);
     assert_string_equal(err.message, "the disk is on fire");
     assert_int_equal(batch.count, 0);

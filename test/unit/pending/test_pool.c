@@ -147,12 +147,39 @@ static void test_count_is_limited(void **state)
     tx_free(pattern);
 }
 
+/* On a node that takes nothing itself, one that waits long must not make the ring grow with what comes and
+ * goes. */
+static void test_holes_are_closed(void **state)
+{
+    (void)state;
+    fill(0, 3);
+    for (size_t i = 3; i < 1000; i++) {
+        struct tx *tx = tx_at(i);
+        uint8_t id[TX_ID_SIZE];
+        memcpy(id, tx->id, TX_ID_SIZE);
+        assert_int_equal(pending_add(pending, tx, token(i), NULL), 0);
+        assert_ptr_equal(pending_find(pending, id)->token, token(i));
+        struct pending_item item;
+        assert_true(pending_remove(pending, id, &item));
+        assert_ptr_equal(item.token, token(i));
+        tx_free(item.tx);
+        assert_null(pending_find(pending, id));
+    }
+    size_t place = 0;
+    for (size_t i = 0; i < 3; i++)
+        assert_ptr_equal(pending_next(pending, &place)->token, token(i));
+    assert_null(pending_next(pending, &place));
+    assert_true(place < 64);
+    take(10, 0, 3);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_first_in_first_out, setup, teardown),
     cmocka_unit_test_setup_teardown(test_nothing_twice, setup, teardown),
     cmocka_unit_test_setup_teardown(test_limits_of_a_take, setup, teardown),
     cmocka_unit_test_setup_teardown(test_put_back_keeps_the_order, setup, teardown),
     cmocka_unit_test_setup_teardown(test_remove, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_holes_are_closed, setup, teardown),
     cmocka_unit_test_setup_teardown(test_count_is_limited, setup, teardown),
 };
 
