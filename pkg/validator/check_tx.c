@@ -2,10 +2,13 @@
 #include "validator/validator_internal.h"
 
 #include "chain/script.h"
+#include "chain/tx_batch.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#include <sodium.h>
 
 #define NAME_MAX_TEXT (KEY_BYTES_MAX + 2)
 
@@ -32,21 +35,13 @@ static int stale(const struct tx *tx, const struct resource_key *key, struct err
         resource_text(text, key), key->name);
 }
 
-static bool key_registered(const struct validator_chain *chain, const uint8_t key[TX_KEY_SIZE])
-{
-    for (size_t i = 0; i < chain->key_count; i++)
-        if (memcmp(chain->keys[i], key, TX_KEY_SIZE) == 0)
-            return true;
-    return false;
-}
-
 static int check_origin(const struct validator *v, const struct tx *tx, struct err *err)
 {
     if (memcmp(tx->chain_id, v->chain->id, TX_ID_SIZE) != 0)
         return err_set(err, ERR_FORBIDDEN, "the transaction belongs to another chain");
-    if (!key_registered(v->chain, tx->node_key))
+    if (!validator_is_registered(v->chain, tx->node_key))
         return err_set(err, ERR_FORBIDDEN, "the transaction is signed by no validator of this chain");
-    return tx_verify_signatures(tx, err);
+    return tx_verify_signatures(tx, NULL, err);
 }
 
 static const struct tx_input *input_find(const struct tx *tx, enum tx_input_kind kind,
@@ -289,15 +284,34 @@ static int check_output(struct validator *v, const struct tx *tx, size_t index, 
     return rc ? rc : check_claim(v, tx, index, exists ? &old : NULL, err);
 }
 
-/* A transaction that consumes nothing could be repeated after its effect was undone; the store knows. Any
- * other is stale the second time. */
-static int check_fresh(struct validator *v, const struct tx *tx, struct err *err)
+static bool is_in_chain(struct validator *v, const uint8_t id[TX_ID_SIZE])
+{
+    uint64_t height;
+    if (bytemap_get(&v->applied, id, TX_ID_SIZE) != BYTEMAP_NONE)
+        return true;
+    return state_view_find_tx(v->view, id, &height) &&
+           (!v->checks_block || height + VALIDATOR_REPEAT_DEPTH > v->chain->height);
+}
+
+static bool consumes(const struct tx *tx)
 {
     for (size_t i = 0; i < tx->input_count; i++)
         if (tx->inputs[i].kind == TX_INPUT_DIRECT)
-            return 0;
-    if (state_view_has_tx(v->view, tx->id))
-        return err_set(err, ERR_CONFLICT, "the transaction is in the chain already");
+            return true;
+    return false;
+}
+
+/* At most once, and that includes its rebased forms. How far back a node's index reaches is its own affair,
+ * so the verdict on a block must not depend on it. While there is one validator nothing is ever rebased, and
+ * a transaction that consumes something is stale the second time, so the store need not be asked. */
+static int check_fresh(struct validator *v, const struct tx *tx, struct err *err)
+{
+    bool ask = v->chain->registry_count > 1 || !consumes(tx);
+    if (ask && is_in_chain(v, tx->id))
+        return err_set(err, ERR_INCLUDED, "the transaction is in the chain already");
+    if (!sodium_is_zero(tx->original, TX_ID_SIZE) && is_in_chain(v, tx->original))
+        return err_set(err, ERR_INCLUDED,
+                       "what the transaction is a rebased form of is in the chain already");
     return 0;
 }
 
@@ -316,5 +330,7 @@ int validator_check(struct validator *v, const struct tx *tx, struct err *err)
         rc = check_indirect_inputs(v, tx, err);
     for (size_t i = 0; i < tx->output_count && !rc; i++)
         rc = check_output(v, tx, i, err);
+    if (!rc)
+        rc = validator_check_registry(v, tx, err);
     return rc;
 }

@@ -5,6 +5,9 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
 
 struct validator *validator_new(const struct validator_chain *chain, struct state_view *view,
                                 struct rbac_policy *policy)
@@ -23,6 +26,7 @@ void validator_free(struct validator *v)
         return;
     rbac_policy_release(v->base_policy);
     rbac_policy_release(v->policy);
+    bytemap_free(&v->applied);
     free(v->changes);
     free(v);
 }
@@ -42,6 +46,13 @@ static void policy_note(struct validator *v, const struct tx_output *output)
         (struct rbac_change){output->key, grants ? output->content : NULL, grants ? output->content_len : 0};
 }
 
+bool validator_is_registered(const struct validator_chain *chain, const uint8_t key[TX_KEY_SIZE])
+{
+    if (chain->registry_count == 0)
+        return memcmp(chain->producer, key, TX_KEY_SIZE) == 0;
+    return registry_find(chain->registry, chain->registry_count, key) != NULL;
+}
+
 int validator_apply(struct validator *v, const struct tx *tx, struct err *err)
 {
     int rc = state_view_apply(v->view, tx, err);
@@ -49,6 +60,11 @@ int validator_apply(struct validator *v, const struct tx *tx, struct err *err)
         return rc;
     for (size_t i = 0; i < tx->output_count; i++)
         policy_note(v, &tx->outputs[i]);
+    for (size_t i = 0; i < tx->output_count; i++)
+        v->registry_changed |= registry_is_key(&tx->outputs[i].key);
+    bytemap_set(&v->applied, tx->id, TX_ID_SIZE, 0);
+    if (!sodium_is_zero(tx->original, TX_ID_SIZE))
+        bytemap_set(&v->applied, tx->original, TX_ID_SIZE, 0);
     return 0;
 }
 
@@ -58,6 +74,8 @@ void validator_restart(struct validator *v)
     rbac_policy_release(v->policy);
     v->policy = rbac_policy_retain(v->base_policy);
     v->change_count = 0;
+    bytemap_clear(&v->applied);
+    v->registry_changed = false;
 }
 
 struct rbac_policy *validator_policy(struct validator *v)
@@ -80,6 +98,7 @@ bool validator_is_verdict(int code)
     case ERR_NOT_FOUND:
     case ERR_CONFLICT:
     case ERR_INVALID:
+    case ERR_INCLUDED:
         return true;
     default:
         return false;

@@ -14,14 +14,29 @@
 #include "chain/block.h"
 #include "state/state.h"
 #include "validator/rbac.h"
+#include "validator/registry.h"
 
 /* What the rules know of the chain as a whole. */
 struct validator_chain {
     uint8_t id[TX_ID_SIZE];
-    const uint8_t (
-        *keys)[TX_KEY_SIZE]; /* the registered validators: they produce blocks and sign transactions */
-    size_t key_count;
+    uint8_t producer[TX_KEY_SIZE]; /* of the genesis: the one validator while the registry is empty */
+    bool byzantine;                /* BLOCK_BYZANTINE in the genesis */
+    /* The registry at the parent, ascending by key: these produce blocks and sign transactions. */
+    const struct registry_validator *registry;
+    size_t registry_count;
+    uint64_t height; /* of the parent */
+    /* Where a block stands on the chain up to the parent; false: it is not on it. NULL: none is known. */
+    bool (*find_block)(void *arg, const uint8_t hash[HASH_SIZE], uint64_t *height, int64_t *time_us);
+    void *arg;
 };
+
+/* A certificate speaks of one of that many blocks before the parent. */
+#define VALIDATOR_CERTIFICATE_DEPTH 2048
+
+/* A block repeats no transaction of so many blocks before it: as many as every node knows, also one that came
+ * with a snapshot. Further back each node refuses to include what it knows itself, but no block is refused
+ * for it. */
+#define VALIDATOR_REPEAT_DEPTH 256
 
 struct validator;
 
@@ -38,6 +53,7 @@ void validator_free(struct validator *v);
  *   ERR_NOT_FOUND  it changes what is not there, or its parent is not alive
  *   ERR_CONFLICT   a claim does not fit its node
  *   ERR_INVALID    its parts do not belong together
+ *   ERR_INCLUDED   it, or the one that it is a rebased form of, is in the chain already
  *   ERR_IO, …      the store failed: no verdict */
 int validator_check(struct validator *v, const struct tx *tx, struct err *err);
 

@@ -45,8 +45,7 @@ static inline void validator_fixture_begin(struct validator_fixture *f)
     memset(f, 0, sizeof(*f));
     tx_fixture_begin(&f->tx);
     memcpy(f->chain.id, f->tx.genesis->header.hash, TX_ID_SIZE);
-    f->chain.keys = (const uint8_t(*)[TX_KEY_SIZE])f->tx.public_key;
-    f->chain.key_count = 1;
+    memcpy(f->chain.producer, f->tx.public_key, TX_KEY_SIZE);
     f->head = f->tx.genesis->header;
     f->store = state_mem_new();
     validator_fixture_open(f);

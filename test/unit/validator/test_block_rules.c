@@ -143,6 +143,59 @@ static void test_invalid_transaction(void **state)
     assert_int_equal(err.code, ERR_CORRUPT);
 }
 
+/* Blocks of one transaction each, until the head has that height. */
+static void go_on_to(uint64_t height)
+{
+    while (f.head.height < height) {
+        char name[16];
+        snprintf(name, sizeof(name), "n%u", (unsigned)f.head.height);
+        struct tx *tx = tx_fixture_create(&f.tx, tx_fixture_key_of("namespaces", "", name), "{}");
+        assert_int_equal(validator_fixture_run(&f, tx, &err), 0);
+        validator_fixture_commit(&f);
+    }
+    f.chain.height = f.head.height;
+}
+
+/* What a block on the head is found to be that holds this transaction alone. */
+static int check_alone(const struct tx *tx)
+{
+    struct tx **txs = mem_calloc(1, sizeof(struct tx *));
+    assert_int_equal(tx_decode(&txs[0], tx->encoded, tx->encoded_len, &err), 0);
+    struct block *block = block_new(txs, 1);
+    block->header.height = f.head.height + 1;
+    memcpy(block->header.parent, f.head.hash, HASH_SIZE);
+    block->header.time_us = f.tx.now_us;
+    assert_int_equal(validator_apply(f.v, txs[0], &err), 0);
+    state_view_digest(f.view, block->header.state_digest);
+    validator_restart(f.v);
+    block_seal(block, f.tx.secret_key);
+    int rc = validator_check_block(f.v, &f.head, block, &err);
+    validator_restart(f.v);
+    block_free(block);
+    return rc;
+}
+
+/* A node that came with a snapshot does not know what was long ago, so for that no block may be refused; but
+ * who knows it does not include it again. */
+static void test_repeats(void **state)
+{
+    (void)state;
+    struct resource_key key = tx_fixture_key_of("namespaces", "", "a");
+    struct tx *tx = tx_fixture_create(&f.tx, key, "{}"), *copy;
+    assert_int_equal(tx_decode(&copy, tx->encoded, tx->encoded_len, &err), 0);
+    assert_int_equal(validator_fixture_run(&f, tx, &err), 0);
+    validator_fixture_commit(&f);
+    assert_int_equal(validator_fixture_run(&f, tx_fixture_delete(&f.tx, key, copy->id), &err), 0);
+    validator_fixture_commit(&f);
+    go_on_to(VALIDATOR_REPEAT_DEPTH);
+    assert_int_equal(check_alone(copy), ERR_CORRUPT);
+    assert_string_equal(err.message, "block 257: transaction 0: the transaction is in the chain already");
+    go_on_to(VALIDATOR_REPEAT_DEPTH + 1);
+    assert_int_equal(validator_check(f.v, copy, &err), ERR_INCLUDED);
+    assert_int_equal(check_alone(copy), 0);
+    tx_free(copy);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_a_right_block, setup, teardown),
     cmocka_unit_test_setup_teardown(test_header, setup, teardown),
@@ -151,6 +204,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_merkle_root, setup, teardown),
     cmocka_unit_test_setup_teardown(test_empty, setup, teardown),
     cmocka_unit_test_setup_teardown(test_invalid_transaction, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_repeats, setup, teardown),
 };
 
 UNIT_MAIN(tests)
