@@ -24,10 +24,13 @@ struct blocklog {
     bool failed; /* a sync failed: what is on disk is unknown until the log is read again */
     uint32_t first_segment;
     struct segment current;
+    uint64_t next_seq;
     uint64_t end;      /* of the records in the current segment */
+    uint64_t pending;  /* bytes of a record behind end that is begun and not finished */
     uint64_t previous; /* end before the newest record, for undo; 0: nothing to undo */
 
     _Atomic bool wants_next;
+    _Atomic uint32_t prepared;    /* the newest segment that is known to be there */
     pthread_mutex_t prepare_lock; /* held while a segment is made */
 
     pthread_mutex_t read_lock; /* guards the segments opened for reading */
@@ -205,7 +208,7 @@ static int settle_tail(struct blocklog *log, struct segment *segment, uint64_t o
     if (later)
         return err_set(
             err, ERR_CORRUPT,
-            "the block log is damaged at block %llu (segment %u, offset %llu), though later blocks are "
+            "the block log is damaged at record %llu (segment %u, offset %llu), though later ones are "
             "whole: restore this data directory from a backup, or let the node join anew",
             (unsigned long long)next_seq, segment->number, (unsigned long long)offset);
     if (log->read_only)
@@ -259,10 +262,13 @@ static int scan_segment(struct scan *scan, const struct segment *segment, uint64
         if (!rc || (frame.seq != scan->next_seq && !scan->any_seq))
             return 0;
         scan->any_seq = false;
-        struct blocklog_pos pos = {segment->number, (uint32_t)*offset};
-        if (scan->fn && (rc = scan->fn(scan->arg, frame.seq, pos, (uint8_t *)record.data, record.len, err)))
+        struct blocklog_record found = {.seq = frame.seq,
+                                        .type = frame.type,
+                                        .pos = {segment->number, (uint32_t)*offset},
+                                        .bytes = (uint8_t *)record.data,
+                                        .len = record.len};
+        if (scan->fn && (rc = scan->fn(scan->arg, &found, err)))
             return rc;
-        scan->log->previous = 0;
         *offset += record_size(frame.len);
         scan->next_seq = frame.seq + 1;
     }
@@ -296,6 +302,7 @@ int blocklog_recover(struct blocklog *log, struct blocklog_pos from, uint64_t ne
         segment_close(&log->current);
         log->current = segment;
         log->end = offset;
+        log->next_seq = scan.next_seq;
         log->previous = 0;
         log->recovered = true;
         return 0;
@@ -305,6 +312,11 @@ int blocklog_recover(struct blocklog *log, struct blocklog_pos from, uint64_t ne
 struct blocklog_pos blocklog_end(const struct blocklog *log)
 {
     return (struct blocklog_pos){log->current.number, (uint32_t)log->end};
+}
+
+uint64_t blocklog_next_seq(const struct blocklog *log)
+{
+    return log->next_seq;
 }
 
 bool blocklog_wants_next(const struct blocklog *log)
@@ -319,6 +331,8 @@ static int make_next(struct blocklog *log, uint32_t number, uint64_t at_least, s
     int rc = 0;
     if (!segment_exists(log->dir_fd, number))
         rc = segment_make(log->dir_fd, number, size > at_least ? size : at_least, err);
+    if (!rc)
+        log->prepared = number;
     log->wants_next = false;
     pthread_mutex_unlock(&log->prepare_lock);
     return rc;
@@ -343,6 +357,7 @@ static int rotate(struct blocklog *log, uint64_t need, struct err *err)
     if (BLOCKLOG_HEADER_SIZE + need > next.size) {
         /* It was prepared before so large a block came. */
         segment_close(&next);
+        log->prepared = 0;
         rc = segment_unlink(log->dir_fd, number, err);
         return rc < 0 ? rc : rotate(log, need, err);
     }
@@ -351,6 +366,7 @@ static int rotate(struct blocklog *log, uint64_t need, struct err *err)
     log->current.size = next.size;
     log->current.present = next.present;
     memcpy(log->current.salt, next.salt, sizeof(next.salt));
+    memcpy(log->current.key, next.key, sizeof(next.key));
     __atomic_store_n(&log->current.number, number, __ATOMIC_RELAXED);
     close(old);
     log->end = BLOCKLOG_HEADER_SIZE;
@@ -358,67 +374,104 @@ static int rotate(struct blocklog *log, uint64_t need, struct err *err)
     return 0;
 }
 
-/* The write itself: one pwritev of frame and bytes. */
-static bool write_record(const struct blocklog *log, const uint8_t *frame, const void *bytes, size_t len)
+/* The write itself: one pwritev of frame and parts. */
+static bool write_record(const struct blocklog *log, const struct iovec *parts, int count, size_t len)
 {
-    struct iovec parts[2] = {{.iov_base = (void *)frame, .iov_len = BLOCKLOG_FRAME_SIZE},
-                             {.iov_base = (void *)bytes, .iov_len = len}};
-    ssize_t n = pwritev(log->current.fd, parts, 2, (off_t)log->end);
-    if (n == (ssize_t)(BLOCKLOG_FRAME_SIZE + len))
+    ssize_t n = pwritev(log->current.fd, parts, count, (off_t)log->end);
+    if (n == (ssize_t)len)
         return true;
     if (n < 0 && errno != EINTR)
         return false;
     /* A short write: once more in parts, which tells the reason. */
-    return segment_write_all(log->current.fd, frame, BLOCKLOG_FRAME_SIZE, log->end) &&
-           segment_write_all(log->current.fd, bytes, len, log->end + BLOCKLOG_FRAME_SIZE);
+    uint64_t at = log->end;
+    for (int i = 0; i < count; at += parts[i++].iov_len)
+        if (!segment_write_all(log->current.fd, parts[i].iov_base, parts[i].iov_len, at))
+            return false;
+    return true;
 }
 
-int blocklog_append(struct blocklog *log, uint64_t seq, const void *bytes, size_t len,
-                    struct blocklog_pos *pos, struct err *err)
+/* What stands in the log's place of the next record after a failed write is unknown, unless it can be wiped.
+ */
+static int write_failed(struct blocklog *log, uint64_t need, struct err *err)
 {
-    assert(log->recovered && !log->read_only && len <= BLOCKLOG_RECORD_MAX);
+    bool full = errno == ENOSPC || errno == EDQUOT;
+    int rc = full ? err_set(err, ERR_UNAVAILABLE, "the disk is full: the block log takes no more")
+                  : err_set_errno(err, "cannot write the block log");
+    log->failed = !full || segment_zero(&log->current, log->end, log->end + need, NULL) < 0;
+    return rc;
+}
+
+int blocklog_begin(struct blocklog *log, uint8_t type, const struct iovec *parts, int count,
+                   struct blocklog_pos *pos, struct err *err)
+{
+    uint8_t frame[BLOCKLOG_FRAME_SIZE];
+    struct iovec all[1 + BLOCKLOG_PARTS_MAX] = {{.iov_base = frame, .iov_len = sizeof(frame)}};
+    size_t len = 0;
     if (log->failed)
         return err_set(err, ERR_IO,
                        "the block log could not be written to before; check the disk and restart the node");
+    assert(log->recovered && !log->read_only && !log->pending && count <= BLOCKLOG_PARTS_MAX);
+    for (int i = 0; i < count; i++) {
+        all[1 + i] = parts[i];
+        len += parts[i].iov_len;
+    }
+    assert(len <= BLOCKLOG_RECORD_MAX);
     uint64_t need = record_size(len);
     if (log->end + need > log->current.size) {
         int rc = rotate(log, need, err);
         if (rc < 0)
             return rc;
     }
-    uint8_t frame[BLOCKLOG_FRAME_SIZE];
-    frame_encode(frame, &log->current, seq, bytes, len);
-    if (!write_record(log, frame, bytes, len)) {
-        bool full = errno == ENOSPC || errno == EDQUOT;
-        int rc = full ? err_set(err, ERR_UNAVAILABLE, "the disk is full: the block log takes no more")
-                      : err_set_errno(err, "cannot write the block log");
-        log->failed = !full || segment_zero(&log->current, log->end, log->end + need, NULL) < 0;
-        return rc;
-    }
+    frame_encode(frame, &log->current, log->next_seq, type, parts, count);
+    if (!write_record(log, all, 1 + count, sizeof(frame) + len))
+        return write_failed(log, need, err);
+    /* Only a hint, which is what the time between here and blocklog_finish is for. */
+    sync_file_range(log->current.fd, (off_t)log->end, (off_t)need, SYNC_FILE_RANGE_WRITE);
+    *pos = (struct blocklog_pos){log->current.number, (uint32_t)log->end};
+    log->pending = need;
+    return 0;
+}
+
+int blocklog_finish(struct blocklog *log, struct err *err)
+{
+    assert(log->pending);
     if (fdatasync(log->current.fd) < 0) {
         log->failed = true;
         return err_set_errno(err, "cannot make the block log durable");
     }
-    *pos = (struct blocklog_pos){log->current.number, (uint32_t)log->end};
     log->previous = log->end;
-    log->end += need;
-    if (log->end > log->current.size / 2 && !segment_exists(log->dir_fd, log->current.number + 1))
+    log->end += log->pending;
+    log->pending = 0;
+    log->next_seq++;
+    if (log->end > log->current.size / 2 && log->prepared != log->current.number + 1)
         log->wants_next = true;
     return 0;
 }
 
+int blocklog_append(struct blocklog *log, uint8_t type, const struct iovec *parts, int count,
+                    struct blocklog_pos *pos, struct err *err)
+{
+    int rc = blocklog_begin(log, type, parts, count, pos, err);
+    return rc < 0 ? rc : blocklog_finish(log, err);
+}
+
 int blocklog_undo(struct blocklog *log, struct err *err)
 {
-    assert(log->previous);
-    int rc = segment_zero(&log->current, log->previous, log->end, err);
+    assert(log->pending || log->previous);
+    uint64_t from = log->pending ? log->end : log->previous;
+    int rc = segment_zero(&log->current, from, log->end + log->pending, err);
     if (!rc && fdatasync(log->current.fd) < 0)
         rc = err_set_errno(err, "cannot make the block log durable");
     if (rc < 0) {
         log->failed = true;
         return rc;
     }
-    log->end = log->previous;
-    log->previous = 0;
+    if (!log->pending) {
+        log->end = log->previous;
+        log->previous = 0;
+        log->next_seq--;
+    }
+    log->pending = 0;
     return 0;
 }
 
@@ -443,22 +496,29 @@ static int cached_segment(struct blocklog *log, uint32_t number, struct segment 
     return 0;
 }
 
-int blocklog_read(struct blocklog *log, struct blocklog_pos pos, uint64_t seq, struct buf *out,
+int blocklog_read(struct blocklog *log, struct blocklog_pos pos, struct blocklog_record *out, struct buf *buf,
                   struct err *err)
 {
+    if (!pos.segment)
+        return err_set(err, ERR_GONE, "the block's content is not kept here");
     pthread_mutex_lock(&log->read_lock);
     struct segment *segment = NULL;
     int rc = cached_segment(log, pos.segment, &segment, err);
     struct frame frame = {0};
     if (!rc) {
-        rc = record_load(segment, pos.offset, &frame, out, err);
-        if (rc > 0 && frame.seq == seq)
+        rc = record_load(segment, pos.offset, &frame, buf, err);
+        if (rc > 0)
             rc = 0;
-        else if (rc >= 0)
-            rc = err_set(err, ERR_CORRUPT, "block %llu is damaged in the block log (segment %u, offset %u)",
-                         (unsigned long long)seq, pos.segment, pos.offset);
+        else if (!rc)
+            rc = err_set(err, ERR_CORRUPT, "a record of the block log is damaged (segment %u, offset %u)",
+                         pos.segment, pos.offset);
     }
     pthread_mutex_unlock(&log->read_lock);
+    *out = (struct blocklog_record){.seq = frame.seq,
+                                    .type = frame.type,
+                                    .pos = pos,
+                                    .bytes = (const uint8_t *)buf->data,
+                                    .len = buf->len};
     return rc;
 }
 
@@ -475,6 +535,8 @@ int blocklog_remove(struct blocklog *log, uint32_t segment, struct err *err)
     for (size_t i = 0; i < READ_CACHE; i++)
         if (log->cache[i].number == segment)
             segment_close(&log->cache[i]);
+    /* Still under the lock: whoever opened it in between would keep the file, and read it, for ever. */
+    int rc = segment_unlink(log->dir_fd, segment, err);
     pthread_mutex_unlock(&log->read_lock);
-    return segment_unlink(log->dir_fd, segment, err);
+    return rc;
 }

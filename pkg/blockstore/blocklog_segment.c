@@ -88,6 +88,12 @@ static void header_encode(uint8_t out[BLOCKLOG_HEADER_SIZE], const struct segmen
     crypto_generichash(out + 48, 16, out, 48, NULL, 0);
 }
 
+static void set_salt(struct segment *segment, const uint8_t salt[SEGMENT_SALT_SIZE])
+{
+    memcpy(segment->salt, salt, SEGMENT_SALT_SIZE);
+    crypto_generichash(segment->key, SEGMENT_KEY_SIZE, NULL, 0, salt, SEGMENT_SALT_SIZE);
+}
+
 static int header_check(struct segment *segment, const uint8_t header[BLOCKLOG_HEADER_SIZE], const char *name,
                         struct err *err)
 {
@@ -97,15 +103,18 @@ static int header_check(struct segment *segment, const uint8_t header[BLOCKLOG_H
         return err_set(err, ERR_CORRUPT,
                        "the header of %s in the block log is damaged; restore it from a backup", name);
     if (bytes_get32(header + 8) != BLOCKLOG_VERSION)
-        return err_set(err, ERR_CORRUPT, "%s has format version %u, but this katena reads version %u", name,
-                       bytes_get32(header + 8), BLOCKLOG_VERSION);
+        return err_set(
+            err, ERR_CORRUPT,
+            "%s has format version %u, but this katena reads version %u: use the katena that wrote "
+            "it, or another data directory",
+            name, bytes_get32(header + 8), BLOCKLOG_VERSION);
     if (bytes_get32(header + 12) != segment->number)
         return err_set(err, ERR_CORRUPT, "%s is in truth segment %u: files of the block log were exchanged",
                        name, bytes_get32(header + 12));
     segment->size = bytes_get64(header + 16);
     if (segment->size < BLOCKLOG_HEADER_SIZE || segment->size > SEGMENT_SIZE_MAX)
         return err_set(err, ERR_CORRUPT, "%s in the block log has an impossible size", name);
-    memcpy(segment->salt, header + 24, SEGMENT_SALT_SIZE);
+    set_salt(segment, header + 24);
     return 0;
 }
 
@@ -212,29 +221,34 @@ int segment_unlink(int dir_fd, uint32_t number, struct err *err)
 }
 
 static void frame_sum(uint8_t out[16], const uint8_t frame[16], const struct segment *segment,
-                      const void *bytes, size_t len)
+                      const struct iovec *parts, int count)
 {
-    crypto_generichash_state state;
-    crypto_generichash_init(&state, segment->salt, SEGMENT_SALT_SIZE, 16);
-    crypto_generichash_update(&state, frame, 16);
-    crypto_generichash_update(&state, bytes, len);
-    crypto_generichash_final(&state, out, 16);
+    crypto_onetimeauth_state state;
+    crypto_onetimeauth_init(&state, segment->key);
+    crypto_onetimeauth_update(&state, frame, 16);
+    for (int i = 0; i < count; i++)
+        crypto_onetimeauth_update(&state, parts[i].iov_base, parts[i].iov_len);
+    crypto_onetimeauth_final(&state, out);
 }
 
-void frame_encode(uint8_t out[BLOCKLOG_FRAME_SIZE], const struct segment *segment, uint64_t seq,
-                  const void *bytes, size_t len)
+void frame_encode(uint8_t out[BLOCKLOG_FRAME_SIZE], const struct segment *segment, uint64_t seq, uint8_t type,
+                  const struct iovec *parts, int count)
 {
+    size_t len = 0;
+    for (int i = 0; i < count; i++)
+        len += parts[i].iov_len;
     bytes_put32(out, FRAME_MAGIC);
     bytes_put32(out + 4, (uint32_t)len);
-    bytes_put64(out + 8, seq);
-    frame_sum(out + 16, out, segment, bytes, len);
+    bytes_put64(out + 8, seq | (uint64_t)type << 56);
+    frame_sum(out + 16, out, segment, parts, count);
 }
 
 void frame_decode(struct frame *out, const uint8_t bytes[BLOCKLOG_FRAME_SIZE])
 {
     out->magic = bytes_get32(bytes);
     out->len = bytes_get32(bytes + 4);
-    out->seq = bytes_get64(bytes + 8);
+    out->seq = bytes_get64(bytes + 8) & FRAME_SEQ_MAX;
+    out->type = bytes[15];
     memcpy(out->sum, bytes + 16, 16);
 }
 
@@ -242,6 +256,7 @@ bool frame_check(const uint8_t frame[BLOCKLOG_FRAME_SIZE], const struct segment 
                  size_t len)
 {
     uint8_t sum[16];
-    frame_sum(sum, frame, segment, bytes, len);
+    struct iovec part = {.iov_base = (void *)bytes, .iov_len = len};
+    frame_sum(sum, frame, segment, &part, 1);
     return memcmp(sum, frame + 16, 16) == 0;
 }

@@ -1,11 +1,11 @@
-/* Opening with recovery, closing, and the commit of a block. See blockstore.h. */
+/* Opening with recovery, and closing. See blockstore.h. */
 #include "blockstore/blockstore_internal.h"
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "blockstore/blocklog_segment.h"
 #include "blockstore/dir.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
@@ -19,7 +19,7 @@
 #define CHECKPOINT_US 5000000ull
 #define CHECKPOINT_BYTES (64ull << 20)
 
-static struct blockstore *store_new(const struct blockstore_options *options)
+struct blockstore *blockstore_new(const struct blockstore_options *options)
 {
     struct blockstore *store = mem_zalloc(sizeof(*store));
     store->options = *options;
@@ -32,10 +32,13 @@ static struct blockstore *store_new(const struct blockstore_options *options)
     store->dir = mem_strdup(options->dir);
     store->options.dir = store->dir;
     store->dir_fd = store->lock_fd = -1;
-    store->head_time_us = INT64_MIN;
+    store->head_time_us = store->base_time_us = INT64_MIN;
     store->recent = recent_new();
+    lmdb_batch_init(&store->batch);
     pthread_mutex_init(&store->pool_lock, NULL);
-    pthread_cond_init(&store->pool_returned, NULL);
+    pthread_mutex_init(&store->side_lock, NULL);
+    pthread_mutex_init(&store->filter_lock, NULL);
+    pthread_cond_init(&store->pool_changed, NULL);
     pthread_mutex_init(&store->commit_lock, NULL);
     pthread_mutex_init(&store->keeper_lock, NULL);
     pthread_mutex_init(&store->checkpoint_lock, NULL);
@@ -47,8 +50,9 @@ static struct blockstore *store_new(const struct blockstore_options *options)
     return store;
 }
 
-static void store_free(struct blockstore *store)
+void blockstore_free(struct blockstore *store)
 {
+    lmdb_batch_stop(store);
     keeper_stop(store);
     struct err err;
     if (!store->options.read_only && store->pin && blockstore_checkpoint(store, &err) < 0)
@@ -57,15 +61,20 @@ static void store_free(struct blockstore *store)
     if (store->pin)
         mdb_txn_abort(store->pin);
     lmdb_pool_drain(store);
+    overlay_release(store->overlay);
     lmdb_close(store);
     blocklog_close(store->log);
     recent_free(store->recent);
+    block_free(store->side_block);
+    hash_filter_free(&store->filter);
     if (store->lock_fd >= 0)
         close(store->lock_fd);
     if (store->dir_fd >= 0)
         close(store->dir_fd);
     pthread_mutex_destroy(&store->pool_lock);
-    pthread_cond_destroy(&store->pool_returned);
+    pthread_mutex_destroy(&store->side_lock);
+    pthread_mutex_destroy(&store->filter_lock);
+    pthread_cond_destroy(&store->pool_changed);
     pthread_mutex_destroy(&store->commit_lock);
     pthread_mutex_destroy(&store->keeper_lock);
     pthread_mutex_destroy(&store->checkpoint_lock);
@@ -77,30 +86,7 @@ static void store_free(struct blockstore *store)
 void blockstore_close(struct blockstore *store)
 {
     if (store)
-        store_free(store);
-}
-
-/* Takes the lock of the directory, for as long as this process lives. */
-static int take_lock(struct blockstore *store, struct err *err)
-{
-    store->lock_fd = openat(store->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (store->lock_fd < 0)
-        return err_set_errno(err, "cannot open %s/lock", store->dir);
-    char pid[24] = "";
-    if (flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK)
-            return err_set_errno(err, "cannot lock %s", store->dir);
-        ssize_t n = pread(store->lock_fd, pid, sizeof(pid) - 1, 0);
-        pid[n > 0 ? n : 0] = '\0';
-        pid[strcspn(pid, "\n")] = '\0';
-        return err_set(err, ERR_CONFLICT,
-                       "%s is in use by another katena (process %s): stop it, or choose another --data-dir",
-                       store->dir, *pid ? pid : "unknown");
-    }
-    int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-    if (ftruncate(store->lock_fd, 0) < 0 || pwrite(store->lock_fd, pid, (size_t)n, 0) != n)
-        return err_set_errno(err, "cannot write %s/lock", store->dir);
-    return 0;
+        blockstore_free(store);
 }
 
 enum trust {
@@ -125,15 +111,51 @@ static int judge(struct blockstore *store, struct checkpoint *checkpoint, enum t
     }
     if (rc < 0)
         return rc;
+    struct stat st;
+    if (fstatat(store->dir_fd, "data.mdb", &st, 0) < 0 || (uint64_t)st.st_size < checkpoint->size) {
+        /* LMDB would only notice by a signal, when it reads what is not there. */
+        log_warn("blockstore", "data.mdb is cut off: the state is made again from the block log");
+        return 0;
+    }
     *trust = checkpoint_is_current_boot(checkpoint, store->dir_fd) ? TRUST_AS_IS : TRUST_CHECKPOINT;
     return 0;
 }
 
-static void remove_env(struct blockstore *store)
+/* Whether the log begins with the chain. *empty: it has no records. */
+static bool log_has_all(struct blockstore *store, bool *empty)
 {
+    struct blocklog_options options = {.dir = store->dir, .read_only = true};
+    struct blocklog *log;
+    struct blocklog_record found;
+    struct log_record record;
+    struct block_header header;
+    buf_auto struct buf bytes = BUF_INIT;
+    *empty = true;
+    if (blocklog_open(&log, &options, NULL) < 0)
+        return false;
+    *empty = blocklog_oldest(log) <= 1;
+    int rc = blocklog_read(log, (struct blocklog_pos){1, BLOCKLOG_HEADER_SIZE}, &found, &bytes, NULL);
+    blocklog_close(log);
+    if (rc < 0 || log_record_decode(&record, &found, NULL) < 0)
+        return false;
+    *empty = false;
+    return record.type == LOG_RECORD_BLOCK && !block_header_decode(&header, record.bytes, record.len, NULL) &&
+           header.height == 0;
+}
+
+/* Makes way for a state that is made again from the log, when the log has all of it. */
+static int remove_env(struct blockstore *store, bool new, struct err *err)
+{
+    bool empty;
+    if (!log_has_all(store, &empty) && !(new &&empty))
+        return err_set(err, ERR_CORRUPT,
+                       "the state store in %s is damaged, and the block log does not go back to the chain's "
+                       "beginning: restore this data directory from a backup, or let the node join anew",
+                       store->dir);
     unlinkat(store->dir_fd, "data.mdb", 0);
     unlinkat(store->dir_fd, "lock.mdb", 0);
     unlinkat(store->dir_fd, CHECKPOINT_NAME, 0);
+    return 0;
 }
 
 /* Brings data.mdb into a state that LMDB can open. *saved_txn: the transaction that the checkpoint on disk is
@@ -146,8 +168,12 @@ static int prepare_env(struct blockstore *store, uint64_t *saved_txn, struct err
     int rc = judge(store, &checkpoint, &trust, err);
     if (rc < 0)
         return rc;
-    if (trust == TRUST_NOTHING) {
-        remove_env(store);
+    bool has_state = faccessat(store->dir_fd, "data.mdb", F_OK, 0) == 0;
+    bool has_checkpoint = faccessat(store->dir_fd, CHECKPOINT_NAME, F_OK, 0) == 0;
+    if (trust == TRUST_NOTHING && has_state) {
+        rc = remove_env(store, !has_checkpoint, err);
+    } else if (trust == TRUST_NOTHING) {
+        unlinkat(store->dir_fd, "lock.mdb", 0);
     } else if (trust == TRUST_CHECKPOINT) {
         rc = checkpoint_restore(&checkpoint, store->dir_fd, err);
     } else {
@@ -165,109 +191,43 @@ static int pin_opened(struct blockstore *store, uint64_t saved_txn, struct err *
     return keeper_pin_first(store, saved_txn && info.me_last_txnid == saved_txn, err);
 }
 
-static void note_head(struct blockstore *store, const struct block_header *header)
-{
-    store->head_height = header->height;
-    store->head_time_us = header->time_us;
-}
-
-static int commit_to_lmdb(struct blockstore *store, const struct block *block, struct blocklog_pos pos,
-                          struct blocklog_pos end, const struct state_update *update, struct err *err)
-{
-    pthread_mutex_lock(&store->commit_lock);
-    int rc = lmdb_commit(store, block, pos, end, update, err);
-    pthread_mutex_unlock(&store->commit_lock);
-    if (!rc)
-        note_head(store, &block->header);
-    return rc;
-}
-
-/* Where the record of a block in the log ends, which is where the next one is looked for. */
-static struct blocklog_pos record_end(struct blocklog_pos pos, size_t len)
-{
-    pos.offset += (uint32_t)((BLOCKLOG_FRAME_SIZE + len + 7) & ~(size_t)7);
-    return pos;
-}
-
-static int replay_genesis(struct blockstore *store, const struct block *block, struct blocklog_pos pos,
-                          struct err *err)
-{
-    struct lthash empty;
-    lthash_init(&empty);
-    struct state_update update = {.head_rv = block_head_rv(&block->header), .hash = &empty};
-    memcpy(update.block_hash, block->header.hash, HASH_SIZE);
-    return commit_to_lmdb(store, block, pos, record_end(pos, block->encoded_len), &update, err);
-}
-
-static int replay_block(struct blockstore *store, const struct block *block,
-                        const struct blockstore_head *head, struct blocklog_pos pos, struct err *err)
-{
-    if (block->header.height != head->header.height + 1 ||
-        memcmp(block->header.parent, head->header.hash, HASH_SIZE) != 0)
-        return err_set(err, ERR_CORRUPT, "block %llu in the log does not follow block %llu",
-                       (unsigned long long)block->header.height, (unsigned long long)head->header.height);
-    struct state_snapshot *snapshot = lmdb_snapshot_begin(store);
-    struct state_view *view = state_view_new(blockstore_ops(), snapshot, &head->state_hash);
-    int rc = state_view_apply_block(view, block, err);
-    if (!rc) {
-        struct state_update update;
-        state_view_update(view, &block->header, &update);
-        rc = commit_to_lmdb(store, block, pos, record_end(pos, block->encoded_len), &update, err);
-    }
-    state_view_free(view);
-    lmdb_snapshot_end(snapshot);
-    return rc;
-}
-
-/* A block that is in the log and not yet in LMDB. */
-static int replay(void *arg, uint64_t seq, struct blocklog_pos pos, const uint8_t *bytes, size_t len,
-                  struct err *err)
-{
-    struct blockstore *store = arg;
-    struct block *block;
-    struct blockstore_head head;
-    int rc = block_decode(&block, bytes, len, err);
-    if (rc < 0)
-        return err_wrap(err, "block %llu in the log", (unsigned long long)seq);
-    bool first = blockstore_head(store, &head, err) == ERR_NOT_FOUND;
-    if (block->header.height != seq)
-        rc = err_set(err, ERR_CORRUPT, "record %llu of the block log has block %llu in it",
-                     (unsigned long long)seq, (unsigned long long)block->header.height);
-    else if (first && seq)
-        rc = err_set(err, ERR_CORRUPT,
-                     "the state store is lost, and the block log begins at block %llu, since earlier ones "
-                     "were pruned: "
-                     "restore this data directory from a backup, or let the node join anew",
-                     (unsigned long long)seq);
-    else
-        rc = first ? replay_genesis(store, block, pos, err) : replay_block(store, block, &head, pos, err);
-    block_free(block);
-    if (!rc)
-        keeper_note_commit(store, len);
-    return rc;
-}
-
-/* The newest block that LMDB knows has to be whole in the log: otherwise files were lost or mixed. */
-static int check_newest(struct blockstore *store, struct lmdb_head *head, bool *found, struct err *err)
+/* Reads the head; *found: there is one. */
+static int load_head(struct blockstore *store, bool *found, struct err *err)
 {
     struct state_snapshot *snapshot = lmdb_snapshot_begin(store);
-    struct lmdb_block block;
-    int rc = lmdb_head_get(store, snapshot->txn, head, err);
+    int rc = lmdb_head_get(store, snapshot->txn, &store->head, err);
     *found = !rc;
-    if (!rc)
-        rc = lmdb_block_get(store, snapshot->txn, head->height, &block, err);
+    int lmdb_rc = lmdb_base_get(store, snapshot->txn);
     lmdb_snapshot_end(snapshot);
+    if (lmdb_rc)
+        return lmdb_error(err, lmdb_rc, "read the base");
     if (!*found)
         return rc == ERR_NOT_FOUND ? 0 : rc;
-    buf_auto struct buf bytes = BUF_INIT;
+    store->final_height = store->head.final;
+    struct block_header header;
+    rc = blockstore_header_at(store, store->head.height, &header, err);
     if (!rc)
-        rc = blocklog_read(store->log, block.pos, head->height, &bytes, err);
+        blockstore_note_head(store, &header);
+    return rc;
+}
+
+/* A record that LMDB knows of has to be whole in the log: otherwise files were lost or mixed. */
+static int check_record(struct blockstore *store, struct blocklog_pos pos, uint64_t seq, struct err *err)
+{
+    buf_auto struct buf bytes = BUF_INIT;
+    struct blocklog_record found;
+    if (!pos.segment)
+        return 0;
+    int rc = blocklog_read(store->log, pos, &found, &bytes, err);
+    if (!rc && seq != UINT64_MAX && found.seq != seq)
+        rc = ERR_CORRUPT;
     if (rc == ERR_GONE || rc == ERR_CORRUPT)
-        rc = err_set(err, ERR_CORRUPT,
-                     "the block log in %s is older than the state beside it: block %llu is missing or "
-                     "damaged; restore "
-                     "the data directory from a backup as a whole",
-                     store->dir, (unsigned long long)head->height);
+        rc =
+            err_set(err, ERR_CORRUPT,
+                    "the block log in %s is older than the state beside it: the record of block %llu is "
+                    "missing or damaged (segment %u, offset %u); restore the data directory from a backup as "
+                    "a whole, or let the node join anew",
+                    store->dir, (unsigned long long)store->head.height, pos.segment, pos.offset);
     return rc;
 }
 
@@ -286,7 +246,8 @@ static int load_recent(struct blockstore *store, struct err *err)
         rc = blockstore_block_at(store, height, &block, err);
         if (rc < 0)
             break;
-        recent_add(store->recent, block);
+        bool tentative = height > head.unhashed;
+        recent_add(store->recent, block, tentative);
         block_free(block);
     }
     return rc;
@@ -294,42 +255,58 @@ static int load_recent(struct blockstore *store, struct err *err)
 
 static int open_log(struct blockstore *store, struct err *err)
 {
-    struct lmdb_head head = {0};
-    struct state_snapshot *snapshot = lmdb_snapshot_begin(store);
-    bool existing = lmdb_head_get(store, snapshot->txn, &head, NULL) == 0;
-    lmdb_snapshot_end(snapshot);
-    struct blocklog_options options = {.dir = store->dir,
-                                       .read_only = store->options.read_only,
-                                       .existing = existing,
-                                       .first_segment = store->options.first_segment};
-    int rc = blocklog_open(&store->log, &options, err);
-    if (rc || store->options.read_only)
-        return rc ? rc : load_recent(store, err);
     bool found;
-    rc = check_newest(store, &head, &found, err);
+    int rc = load_head(store, &found, err);
     if (rc < 0)
         return rc;
-    if (found) {
-        struct block_header header;
-        rc = blockstore_header_at(store, head.height, &header, err);
-        if (rc < 0)
-            return rc;
-        note_head(store, &header);
-        rc = load_recent(store, err);
-        return rc < 0 ? rc : blocklog_recover(store->log, head.end, head.height + 1, replay, store, err);
+    struct blocklog_options options = {.dir = store->dir,
+                                       .read_only = store->options.read_only,
+                                       .existing = found,
+                                       .first_segment = store->options.first_segment};
+    rc = blocklog_open(&store->log, &options, err);
+    if (!rc && found && !store->options.read_only) {
+        rc = check_record(store, store->head.newest, store->head.next_seq - 1, err);
+        if (!rc)
+            rc = check_record(store, store->head.note, UINT64_MAX, err);
     }
-    return blocklog_recover(store->log, (struct blocklog_pos){0, 0}, 0, replay, store, err);
+    if (!rc)
+        rc = load_recent(store, err);
+    if (rc < 0 || store->options.read_only)
+        return rc;
+    struct blocklog_pos from = {0, 0};
+    if (found)
+        from = store->head.end;
+    return blocklog_recover(store->log, from, store->head.next_seq, blockstore_replay, store, err);
+}
+
+/* Files of another format are reported before anything is touched. */
+static int check_log_format(struct blockstore *store, struct err *err)
+{
+    uint32_t lowest, highest;
+    struct segment segment;
+    int rc = segment_range(store->dir_fd, &lowest, &highest, err);
+    if (rc < 0 || !lowest)
+        return rc;
+    rc = segment_open(&segment, store->dir_fd, lowest, false, err);
+    if (!rc)
+        segment_close(&segment);
+    return rc;
 }
 
 /* Opens LMDB; a state that cannot be read, or is of another format, is made again where the log is whole. */
 static int open_env(struct blockstore *store, uint64_t *saved_txn, struct err *err)
 {
     int rc = lmdb_open(store, err);
-    if (rc != ERR_CORRUPT || faccessat(store->dir_fd, "log-00000001.seg", F_OK, 0) < 0)
+    if (rc != ERR_CORRUPT)
         return rc;
-    log_warn("blockstore", "%s: the state is made again from the block log", err ? err->message : "damage");
+    char why[256] = "damage";
+    if (err)
+        snprintf(why, sizeof(why), "%.255s", err->message);
     lmdb_close(store);
-    remove_env(store);
+    rc = remove_env(store, false, err);
+    if (rc < 0)
+        return rc;
+    log_warn("blockstore", "%s: the state is made again from the block log", why);
     *saved_txn = 0;
     return lmdb_open(store, err);
 }
@@ -337,7 +314,11 @@ static int open_env(struct blockstore *store, uint64_t *saved_txn, struct err *e
 static int open_writable(struct blockstore *store, struct err *err)
 {
     uint64_t saved_txn;
-    int rc = take_lock(store, err);
+    int rc = dir_lock(store->dir_fd, store->dir, &store->lock_fd, err);
+    if (!rc)
+        rc = import_complete(store->dir_fd, err);
+    if (!rc)
+        rc = check_log_format(store, err);
     if (!rc)
         rc = prepare_env(store, &saved_txn, err);
     if (!rc)
@@ -346,6 +327,10 @@ static int open_writable(struct blockstore *store, struct err *err)
         rc = pin_opened(store, saved_txn, err);
     if (!rc)
         rc = open_log(store, err);
+    if (!rc)
+        rc = set_aside_adopt(store, err);
+    if (!rc)
+        rc = lmdb_batch_start(store, err);
     return rc < 0 ? rc : keeper_start(store, err);
 }
 
@@ -399,11 +384,18 @@ static int open_readable(struct blockstore *store, struct err *err)
     if (!rc)
         rc = open_log(store, err);
     struct blockstore_head head;
-    if (!rc)
-        rc = blockstore_head(store, &head, err);
-    if (!rc)
-        note_head(store, &head.header);
-    return rc;
+    return rc ? rc : blockstore_head(store, &head, err);
+}
+
+bool blockstore_exists(const char *dir)
+{
+    static const char *const names[] = {"data.mdb", "ready", "log-00000001.seg"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        mem_auto char *path = mem_printf("%s/%s", dir, names[i]);
+        if (access(path, F_OK) == 0)
+            return true;
+    }
+    return false;
 }
 
 int blockstore_open(struct blockstore **out, const struct blockstore_options *options, struct err *err)
@@ -413,7 +405,7 @@ int blockstore_open(struct blockstore **out, const struct blockstore_options *op
         return err_set(err, ERR_INTERNAL, "libsodium cannot be used on this machine");
     if (!options->read_only && dir_make(options->dir, err) < 0)
         return ERR_IO;
-    struct blockstore *store = store_new(options);
+    struct blockstore *store = blockstore_new(options);
     int rc;
     store->dir_fd = open(options->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (store->dir_fd < 0 && errno == ENOENT)
@@ -423,28 +415,9 @@ int blockstore_open(struct blockstore **out, const struct blockstore_options *op
     else
         rc = options->read_only ? open_readable(store, err) : open_writable(store, err);
     if (rc < 0) {
-        store_free(store);
+        blockstore_free(store);
         return rc;
     }
     *out = store;
-    return 0;
-}
-
-int blockstore_commit(struct blockstore *store, const struct block *block, const struct state_update *update,
-                      struct err *err)
-{
-    assert(!store->options.read_only);
-    struct blocklog_pos pos;
-    int rc = blocklog_append(store->log, block->header.height, block->encoded, block->encoded_len, &pos, err);
-    if (rc < 0)
-        return rc;
-    rc = commit_to_lmdb(store, block, pos, blocklog_end(store->log), update, err);
-    if (rc < 0) {
-        struct err undo;
-        if (blocklog_undo(store->log, &undo) < 0)
-            log_error("blockstore", "%s", undo.message);
-        return rc;
-    }
-    keeper_note_commit(store, block->encoded_len);
     return 0;
 }

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 static const char magic[8] = "KATENACP";
-#define FIXED_SIZE (8 + 4 + 4 + 8 + 8 + 4 + 4 + 8 + 8 + CHECKPOINT_BOOT_MAX)
+#define FIXED_SIZE (8 + 4 + 4 + 8 + 8 + 4 + 4 + 8 + 8 + 8 + CHECKPOINT_BOOT_MAX)
 #define SUM_SIZE 32
 #define FILE_MAX (FIXED_SIZE + 2 * 65536 + SUM_SIZE)
 
@@ -34,7 +34,8 @@ void checkpoint_encode(struct buf *out, const struct checkpoint *c)
     bytes_put32(fixed + 36, c->log_offset);
     bytes_put64(fixed + 40, c->device);
     bytes_put64(fixed + 48, c->inode);
-    memcpy(fixed + 56, c->boot_id, CHECKPOINT_BOOT_MAX);
+    bytes_put64(fixed + 56, c->size);
+    memcpy(fixed + 64, c->boot_id, CHECKPOINT_BOOT_MAX);
     size_t start = out->len;
     buf_append(out, fixed, sizeof(fixed));
     buf_append(out, c->metas.data, c->metas.len);
@@ -63,8 +64,9 @@ int checkpoint_decode(struct checkpoint *out, const void *bytes, size_t len, str
         .log_offset = bytes_get32(p + 36),
         .device = bytes_get64(p + 40),
         .inode = bytes_get64(p + 48),
+        .size = bytes_get64(p + 56),
     };
-    memcpy(c.boot_id, p + 56, CHECKPOINT_BOOT_MAX);
+    memcpy(c.boot_id, p + 64, CHECKPOINT_BOOT_MAX);
     if (c.page_size > 65536 || len != FIXED_SIZE + 2 * (size_t)c.page_size + SUM_SIZE ||
         c.boot_id[CHECKPOINT_BOOT_MAX - 1])
         return err_set(err, ERR_CORRUPT, "the checkpoint is damaged");
@@ -98,7 +100,7 @@ int checkpoint_capture(struct checkpoint *c, int dir_fd, uint32_t page_size, str
     if (fd < 0 || fstat(fd, &st) < 0 || !segment_read_all(fd, c->metas.data, 2 * (size_t)page_size, 0))
         rc = err_set_errno(err, "cannot read data.mdb");
     else
-        c->device = st.st_dev, c->inode = st.st_ino;
+        c->device = st.st_dev, c->inode = st.st_ino, c->size = (uint64_t)st.st_size;
     c->metas.len = 2 * (size_t)page_size;
     c->page_size = page_size;
     read_boot_id(c->boot_id);
@@ -140,6 +142,18 @@ int checkpoint_load(struct checkpoint *out, int dir_fd, struct err *err)
         len += (size_t)n;
     close(fd);
     return checkpoint_decode(out, bytes, len, err);
+}
+
+int checkpoint_distrust(int dir_fd, struct err *err)
+{
+    struct checkpoint checkpoint = {0};
+    int rc = checkpoint_load(&checkpoint, dir_fd, err);
+    if (!rc) {
+        memset(checkpoint.boot_id, 0, sizeof(checkpoint.boot_id));
+        rc = checkpoint_save(&checkpoint, dir_fd, err);
+    }
+    checkpoint_free(&checkpoint);
+    return rc;
 }
 
 bool checkpoint_is_current_boot(const struct checkpoint *checkpoint, int dir_fd)

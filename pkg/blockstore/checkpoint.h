@@ -7,7 +7,8 @@
  * whatever a power loss left in their place, give exactly that state again.
  *
  * The file: "KATENACP" | version u32 | page size u32 | txn id u64 | height u64 | log segment u32 |
- * log offset u32 | device u64 | inode u64 | boot id 40 bytes | two meta pages | BLAKE2b-256 of all before.
+ * log offset u32 | device u64 | inode u64 | size u64 | boot id 40 bytes | two meta pages | BLAKE2b-256 of all
+ * before.
  */
 #ifndef KATENA_BLOCKSTORE_CHECKPOINT_H
 #define KATENA_BLOCKSTORE_CHECKPOINT_H
@@ -19,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CHECKPOINT_VERSION 1
+#define CHECKPOINT_VERSION 2
 #define CHECKPOINT_BOOT_MAX 40
 #define CHECKPOINT_NAME "checkpoint"
 
@@ -30,6 +31,7 @@ struct checkpoint {
     uint32_t log_segment;
     uint32_t log_offset;
     uint64_t device, inode; /* of data.mdb: a copied directory is treated as after a power loss */
+    uint64_t size;          /* of data.mdb, which never shrinks */
     char boot_id[CHECKPOINT_BOOT_MAX];
     struct buf metas; /* 2 * page_size bytes */
 };
@@ -51,6 +53,9 @@ int checkpoint_load(struct checkpoint *out, int dir_fd, struct err *err);
 /* Whether data.mdb has been used in this boot of this machine only since the checkpoint, so that all of
  * LMDB's writes are in it. */
 bool checkpoint_is_current_boot(const struct checkpoint *checkpoint, int dir_fd);
+
+/* Has the next start take data.mdb for one that lost all that came after the checkpoint. */
+int checkpoint_distrust(int dir_fd, struct err *err);
 
 /* Writes the meta pages back into data.mdb and syncs it. */
 int checkpoint_restore(const struct checkpoint *checkpoint, int dir_fd, struct err *err);

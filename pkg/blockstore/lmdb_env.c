@@ -60,6 +60,10 @@ static int open_dbs(struct blockstore *store, MDB_txn *txn, bool create)
         {"claims", &store->dbs.claims, 0},
         {"undo", &store->dbs.undo, 0},
         {"segments", &store->dbs.segments, 0},
+        {"rollback", &store->dbs.rollback, 0},
+        {"sides", &store->dbs.sides, 0},
+        {"orphans", &store->dbs.orphans, 0},
+        {"abandoned", &store->dbs.abandoned, 0},
     };
     int rc = 0;
     for (size_t i = 0; !rc && i < sizeof(all) / sizeof(all[0]); i++)
@@ -178,17 +182,42 @@ void lmdb_close(struct blockstore *store)
     store->env = NULL;
 }
 
+static struct blocklog_pos pos_get(const uint8_t *p)
+{
+    return (struct blocklog_pos){bytes_get32(p), bytes_get32(p + 4)};
+}
+
 int lmdb_head_get(struct blockstore *store, MDB_txn *txn, struct lmdb_head *out, struct err *err)
 {
     MDB_val key = lmdb_val("head", 4), value;
     int rc = mdb_get(txn, store->dbs.meta, &key, &value);
     if (rc == MDB_NOTFOUND)
         return ERR_NOT_FOUND;
-    if (rc || value.mv_size != 16)
+    if (rc || value.mv_size != LMDB_HEAD_SIZE)
         return lmdb_error(err, rc ? rc : MDB_CORRUPTED, "read the head");
     const uint8_t *p = value.mv_data;
-    out->height = bytes_get64(p);
-    out->end = (struct blocklog_pos){bytes_get32(p + 8), bytes_get32(p + 12)};
+    *out = (struct lmdb_head){.height = bytes_get64(p),
+                              .newest = pos_get(p + 8),
+                              .end = pos_get(p + 16),
+                              .next_seq = bytes_get64(p + 24),
+                              .final = bytes_get64(p + 32),
+                              .unhashed = bytes_get64(p + 40),
+                              .transactions = bytes_get64(p + 48),
+                              .orphan = bytes_get64(p + 56),
+                              .note = pos_get(p + 64)};
+    return 0;
+}
+
+int lmdb_base_get(struct blockstore *store, MDB_txn *txn)
+{
+    MDB_val key = lmdb_val("base", 4), value;
+    int rc = mdb_get(txn, store->dbs.meta, &key, &value);
+    if (rc || value.mv_size != 24)
+        return rc == MDB_NOTFOUND ? 0 : rc ? rc : MDB_CORRUPTED;
+    const uint8_t *p = value.mv_data;
+    store->base_height = bytes_get64(p);
+    store->base_time_us = (int64_t)bytes_get64(p + 8);
+    store->base_first = bytes_get64(p + 16);
     return 0;
 }
 
@@ -210,7 +239,7 @@ int lmdb_block_get(struct blockstore *store, MDB_txn *txn, uint64_t height, stru
     if (rc || value.mv_size != LMDB_BLOCK_SIZE)
         return lmdb_error(err, rc ? rc : MDB_CORRUPTED, "read a block's header");
     const uint8_t *p = value.mv_data;
-    out->pos = (struct blocklog_pos){bytes_get32(p), bytes_get32(p + 4)};
+    out->pos = pos_get(p);
     memcpy(out->hash, p + 8, HASH_SIZE);
     memcpy(out->header, p + 8 + HASH_SIZE, BLOCK_HEADER_SIZE);
     return 0;

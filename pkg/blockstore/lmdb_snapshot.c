@@ -1,4 +1,4 @@
-/* state_store_ops over LMDB: snapshots are read transactions, reset and renewed rather than made anew. */
+/* state_store_ops over LMDB: snapshots are read transactions (lmdb_pool.c). */
 #include "blockstore/blockstore_internal.h"
 #include "blockstore/bytes.h"
 #include "blockstore/lmdb_key.h"
@@ -9,10 +9,15 @@
 #include <assert.h>
 #include <string.h>
 
+/* Merges what LMDB has, in the order of keys, with what is laid over it. */
 struct state_iter {
     struct state_snapshot *snapshot;
     MDB_cursor *cursor;
     bool started;
+    bool loaded; /* key and value are of LMDB's next object */
+    bool ended;  /* LMDB has no more */
+    MDB_val key, value;
+    size_t at; /* the overlay's next entry */
     /* By prefix. */
     uint8_t prefix[LMDB_KEY_MAX];
     size_t prefix_len;
@@ -20,64 +25,8 @@ struct state_iter {
     size_t start_len;
     /* By index term; NULL otherwise. */
     char *term;
-    char *value;
+    char *value_text;
 };
-
-struct state_snapshot *lmdb_snapshot_begin(void *handle)
-{
-    struct blockstore *store = handle;
-    pthread_mutex_lock(&store->pool_lock);
-    struct state_snapshot *snapshot = store->pool;
-    if (snapshot)
-        store->pool = snapshot->next;
-    pthread_mutex_unlock(&store->pool_lock);
-    if (snapshot) {
-        int rc = mdb_txn_renew(snapshot->txn);
-        assert(!rc);
-        (void)rc;
-        return snapshot;
-    }
-    snapshot = mem_zalloc(sizeof(*snapshot));
-    snapshot->store = store;
-    int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &snapshot->txn);
-    if (!rc)
-        return snapshot;
-    /* All reader slots are taken: wait for one that comes back. */
-    assert(rc == MDB_READERS_FULL);
-    free(snapshot);
-    pthread_mutex_lock(&store->pool_lock);
-    while (!store->pool)
-        pthread_cond_wait(&store->pool_returned, &store->pool_lock);
-    snapshot = store->pool;
-    store->pool = snapshot->next;
-    pthread_mutex_unlock(&store->pool_lock);
-    rc = mdb_txn_renew(snapshot->txn);
-    assert(!rc);
-    return snapshot;
-}
-
-void lmdb_snapshot_end(struct state_snapshot *snapshot)
-{
-    if (!snapshot)
-        return;
-    struct blockstore *store = snapshot->store;
-    mdb_txn_reset(snapshot->txn);
-    pthread_mutex_lock(&store->pool_lock);
-    snapshot->next = store->pool;
-    store->pool = snapshot;
-    pthread_cond_signal(&store->pool_returned);
-    pthread_mutex_unlock(&store->pool_lock);
-}
-
-void lmdb_pool_drain(struct blockstore *store)
-{
-    while (store->pool) {
-        struct state_snapshot *snapshot = store->pool;
-        store->pool = snapshot->next;
-        mdb_txn_abort(snapshot->txn);
-        free(snapshot);
-    }
-}
 
 static uint64_t snapshot_rv(struct state_snapshot *snapshot)
 {
@@ -85,6 +34,9 @@ static uint64_t snapshot_rv(struct state_snapshot *snapshot)
     struct lmdb_block block;
     struct block_header header;
     struct blockstore *store = snapshot->store;
+    const struct late_block *newest = overlay_newest(snapshot->overlay);
+    if (newest)
+        return block_head_rv(&newest->header);
     if (lmdb_head_get(store, snapshot->txn, &head, NULL) < 0 ||
         lmdb_block_get(store, snapshot->txn, head.height, &block, NULL) < 0 ||
         block_header_decode(&header, block.header, sizeof(block.header), NULL) < 0)
@@ -104,6 +56,13 @@ static int snapshot_get(struct state_snapshot *snapshot, const struct resource_k
 {
     uint8_t bytes[LMDB_KEY_MAX];
     MDB_val k = lmdb_val(bytes, lmdb_key_of(bytes, key)), value;
+    const struct state_change *change = overlay_find(snapshot->overlay, k.mv_data, k.mv_size);
+    if (change && change->type == STATE_DELETED)
+        return ERR_NOT_FOUND;
+    if (change) {
+        *out = change->object;
+        return 0;
+    }
     int rc = mdb_get(snapshot->txn, snapshot->store->dbs.objects, &k, &value);
     if (rc == MDB_NOTFOUND)
         return ERR_NOT_FOUND;
@@ -115,7 +74,7 @@ static int snapshot_claimed(struct state_snapshot *snapshot, const char *node, s
 {
     *out = (struct tx_claim){0};
     MDB_val key = lmdb_val(node, strnlen(node, LMDB_KEY_MAX)), value;
-    if (!key.mv_size)
+    if (!key.mv_size || overlay_claimed(snapshot->overlay, node, out))
         return 0;
     int rc = mdb_get(snapshot->txn, snapshot->store->dbs.claims, &key, &value);
     if (rc == MDB_NOTFOUND)
@@ -129,14 +88,23 @@ static int snapshot_claimed(struct state_snapshot *snapshot, const char *node, s
     return 0;
 }
 
-static bool snapshot_has_tx(struct state_snapshot *snapshot, const uint8_t tx_id[TX_ID_SIZE])
+static bool snapshot_find_tx(struct state_snapshot *snapshot, const uint8_t tx_id[TX_ID_SIZE],
+                             uint64_t *height)
 {
-    uint64_t height;
     uint32_t index;
-    if (recent_find(snapshot->store->recent, tx_id, &height, &index))
+    struct recent *recent = snapshot->store->recent;
+    if (recent_find(recent, tx_id, RECENT_TX, height, &index) ||
+        recent_find(recent, tx_id, RECENT_ORIGINAL, height, &index))
         return true;
+    /* What is not there any more is in what LMDB shows from now on, and may be newer than this snapshot. */
+    struct state_snapshot *newest = lmdb_snapshot_begin(snapshot->store);
     MDB_val key = lmdb_val(tx_id, TX_ID_SIZE), value;
-    return mdb_get(snapshot->txn, snapshot->store->dbs.txs, &key, &value) == 0;
+    bool found =
+        !mdb_get(newest->txn, snapshot->store->dbs.txs, &key, &value) && value.mv_size == LMDB_ID_SIZE;
+    if (found)
+        *height = bytes_get64(value.mv_data);
+    lmdb_snapshot_end(newest);
+    return found;
 }
 
 static struct state_iter *iter_new(struct state_snapshot *snapshot, MDB_dbi dbi)
@@ -163,6 +131,7 @@ static struct state_iter *iter_begin(struct state_snapshot *snapshot, const void
     iter->start_len = start_len < sizeof(iter->start) ? start_len : sizeof(iter->start);
     if (iter->start_len)
         memcpy(iter->start, start, iter->start_len);
+    iter->at = overlay_lower_bound(snapshot->overlay, iter->start, iter->start_len);
     return iter;
 }
 
@@ -170,61 +139,95 @@ static struct state_iter *iter_index(struct state_snapshot *snapshot, const char
 {
     struct state_iter *iter = iter_new(snapshot, snapshot->store->dbs.terms);
     iter->term = mem_strdup(term);
-    iter->value = mem_strdup(value);
+    iter->value_text = mem_strdup(value);
     return iter;
 }
 
-static bool has_prefix(const struct state_iter *iter, const MDB_val *key)
+static bool has_prefix(const struct state_iter *iter, const void *key, size_t len)
 {
-    return key->mv_size >= iter->prefix_len && !memcmp(key->mv_data, iter->prefix, iter->prefix_len);
+    return len >= iter->prefix_len && !memcmp(key, iter->prefix, iter->prefix_len);
 }
 
-static bool next_by_prefix(struct state_iter *iter, struct state_object *out)
+/* LMDB's next object whose key begins with the prefix. */
+static int load_by_prefix(struct state_iter *iter)
 {
-    MDB_val key, value;
     int rc;
     if (iter->started)
-        rc = mdb_cursor_get(iter->cursor, &key, &value, MDB_NEXT);
+        rc = mdb_cursor_get(iter->cursor, &iter->key, &iter->value, MDB_NEXT);
     else if (iter->start_len > LMDB_KEY_MAX || !iter->start_len) {
         /* No key is as long as that: the place is that of its first bytes. */
-        key = lmdb_val(iter->start, iter->start_len ? LMDB_KEY_MAX : 0);
-        rc = mdb_cursor_get(iter->cursor, &key, &value, iter->start_len ? MDB_SET_RANGE : MDB_FIRST);
+        iter->key = lmdb_val(iter->start, iter->start_len ? LMDB_KEY_MAX : 0);
+        rc = mdb_cursor_get(iter->cursor, &iter->key, &iter->value,
+                            iter->start_len ? MDB_SET_RANGE : MDB_FIRST);
     } else {
-        key = lmdb_val(iter->start, iter->start_len);
-        rc = mdb_cursor_get(iter->cursor, &key, &value, MDB_SET_RANGE);
+        iter->key = lmdb_val(iter->start, iter->start_len);
+        rc = mdb_cursor_get(iter->cursor, &iter->key, &iter->value, MDB_SET_RANGE);
     }
+    return !rc && !has_prefix(iter, iter->key.mv_data, iter->key.mv_size) ? MDB_NOTFOUND : rc;
+}
+
+/* LMDB's next object with the term; an object that is gone by now has none in LMDB. */
+static int load_by_term(struct state_iter *iter)
+{
+    uint8_t bytes[LMDB_KEY_MAX];
+    MDB_val term = lmdb_val(bytes, lmdb_term_key(bytes, iter->term, iter->value_text));
+    int rc = mdb_cursor_get(iter->cursor, &term, &iter->key, iter->started ? MDB_NEXT_DUP : MDB_SET);
+    return rc ? rc
+              : mdb_get(iter->snapshot->txn, iter->snapshot->store->dbs.objects, &iter->key, &iter->value);
+}
+
+static void load(struct state_iter *iter)
+{
+    if (iter->loaded || iter->ended)
+        return;
+    iter->ended = (iter->term ? load_by_term(iter) : load_by_prefix(iter)) != 0;
+    iter->loaded = !iter->ended;
     iter->started = true;
-    return !rc && has_prefix(iter, &key) && !record_of(out, &value, NULL);
 }
 
 static bool has_term(const struct state_iter *iter, const struct state_object *object)
 {
     struct tx_index_term term;
     for (size_t at = 0; state_term_next(object, &at, &term);)
-        if (!strcmp(term.name, iter->term) && !strcmp(term.value, iter->value))
+        if (!strcmp(term.name, iter->term) && !strcmp(term.value, iter->value_text))
             return true;
     return false;
 }
 
-static bool next_by_term(struct state_iter *iter, struct state_object *out)
+/* The overlay's next entry that this walk could meet; NULL: no more. */
+static const struct overlay_entry *next_entry(const struct state_iter *iter)
 {
-    uint8_t bytes[LMDB_KEY_MAX];
-    for (;;) {
-        MDB_val key = lmdb_val(bytes, lmdb_term_key(bytes, iter->term, iter->value)), object_key, value;
-        int rc = mdb_cursor_get(iter->cursor, &key, &object_key, iter->started ? MDB_NEXT_DUP : MDB_SET);
-        iter->started = true;
-        if (!rc)
-            rc = mdb_get(iter->snapshot->txn, iter->snapshot->store->dbs.objects, &object_key, &value);
-        if (rc || record_of(out, &value, NULL) < 0)
-            return false;
-        if (has_term(iter, out))
-            return true;
-    }
+    const struct overlay *overlay = iter->snapshot->overlay;
+    if (!overlay || iter->at == overlay->count)
+        return NULL;
+    const struct overlay_entry *entry = &overlay->entries[iter->at];
+    return iter->term || has_prefix(iter, entry->key, entry->key_len) ? entry : NULL;
 }
 
 static bool iter_next(struct state_iter *iter, struct state_object *out)
 {
-    return iter->term ? next_by_term(iter, out) : next_by_prefix(iter, out);
+    for (;;) {
+        load(iter);
+        const struct overlay_entry *entry = next_entry(iter);
+        if (!entry && !iter->loaded)
+            return false;
+        int order = !entry ? -1
+                    : !iter->loaded
+                        ? 1
+                        : overlay_compare(iter->key.mv_data, iter->key.mv_size, entry->key, entry->key_len);
+        if (order <= 0)
+            iter->loaded = false;
+        if (order >= 0) {
+            iter->at++;
+            if (entry->change->type == STATE_DELETED)
+                continue;
+            *out = entry->change->object;
+        } else if (record_of(out, &iter->value, NULL) < 0) {
+            return false;
+        }
+        if (!iter->term || has_term(iter, out))
+            return true;
+    }
 }
 
 static void iter_end(struct state_iter *iter)
@@ -233,7 +236,7 @@ static void iter_end(struct state_iter *iter)
         return;
     mdb_cursor_close(iter->cursor);
     free(iter->term);
-    free(iter->value);
+    free(iter->value_text);
     free(iter);
 }
 
@@ -249,7 +252,7 @@ const struct state_store_ops *blockstore_ops(void)
         .iter_next = iter_next,
         .iter_end = iter_end,
         .claimed = snapshot_claimed,
-        .has_tx = snapshot_has_tx,
+        .find_tx = snapshot_find_tx,
     };
     return &ops;
 }

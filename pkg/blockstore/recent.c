@@ -49,24 +49,35 @@ static void link_entry(struct recent *recent, size_t at)
     *bucket = (uint32_t)at;
 }
 
-void recent_add(struct recent *recent, const struct block *block)
+static void add_entry(struct recent *recent, const uint8_t id[TX_ID_SIZE], uint64_t height, uint32_t index)
 {
-    pthread_mutex_lock(&recent->lock);
-    size_t need = recent->count + block->header.tx_count;
-    if (need > recent->cap) {
-        recent->cap = need > 2 * recent->cap ? need : 2 * recent->cap;
+    if (recent->count == recent->cap) {
+        recent->cap = recent->cap ? 2 * recent->cap : 64;
         recent->entries = mem_reallocarray(recent->entries, recent->cap, sizeof(*recent->entries));
         recent->next = mem_reallocarray(recent->next, recent->cap, sizeof(*recent->next));
     }
+    struct recent_entry *entry = &recent->entries[recent->count];
+    memcpy(entry->id, id, TX_ID_SIZE);
+    entry->height = height;
+    entry->index = index;
+    link_entry(recent, recent->count++);
+}
+
+void recent_add(struct recent *recent, const struct block *block, bool with_hash)
+{
+    static const uint8_t none[TX_ID_SIZE];
+    uint64_t height = block->header.height;
+    pthread_mutex_lock(&recent->lock);
     if (!recent->count)
         recent->oldest_us = block->header.time_us;
     for (uint32_t i = 0; i < block->header.tx_count; i++) {
-        struct recent_entry *entry = &recent->entries[recent->count];
-        memcpy(entry->id, block->txs[i]->id, TX_ID_SIZE);
-        entry->height = block->header.height;
-        entry->index = i;
-        link_entry(recent, recent->count++);
+        const struct tx *tx = block->txs[i];
+        add_entry(recent, tx->id, height, i | RECENT_TX);
+        if (memcmp(tx->original, none, TX_ID_SIZE) != 0)
+            add_entry(recent, tx->original, height, i | (uint32_t)RECENT_ORIGINAL);
     }
+    if (with_hash)
+        add_entry(recent, block->header.hash, height, (uint32_t)RECENT_BLOCK);
     pthread_mutex_unlock(&recent->lock);
 }
 
@@ -112,14 +123,6 @@ void recent_drop(struct recent *recent, uint64_t height)
     pthread_mutex_unlock(&recent->lock);
 }
 
-size_t recent_count(struct recent *recent)
-{
-    pthread_mutex_lock(&recent->lock);
-    size_t count = recent->count;
-    pthread_mutex_unlock(&recent->lock);
-    return count;
-}
-
 void recent_forget(struct recent *recent, uint64_t up_to_height)
 {
     pthread_mutex_lock(&recent->lock);
@@ -132,17 +135,18 @@ void recent_forget(struct recent *recent, uint64_t up_to_height)
     pthread_mutex_unlock(&recent->lock);
 }
 
-bool recent_find(struct recent *recent, const uint8_t id[TX_ID_SIZE], uint64_t *height, uint32_t *index)
+bool recent_find(struct recent *recent, const uint8_t id[TX_ID_SIZE], enum recent_kind kind, uint64_t *height,
+                 uint32_t *index)
 {
     bool found = false;
     pthread_mutex_lock(&recent->lock);
     uint32_t at = recent->buckets[bucket_of(id)];
     while (at != NONE && !found) {
         const struct recent_entry *entry = &recent->entries[at];
-        found = !memcmp(entry->id, id, TX_ID_SIZE);
+        found = (entry->index & RECENT_KIND) == (uint32_t)kind && !memcmp(entry->id, id, TX_ID_SIZE);
         if (found) {
             *height = entry->height;
-            *index = entry->index;
+            *index = entry->index & ~RECENT_KIND;
         }
         at = recent->next[at];
     }

@@ -7,6 +7,7 @@
 #include "blockstore/blocklog.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -27,21 +28,37 @@ struct seen {
     struct blocklog_pos at[512];
 };
 
-static int see(void *arg, uint64_t seq, struct blocklog_pos pos, const uint8_t *bytes, size_t len,
-               struct err *err)
+static uint8_t type_of(uint64_t seq)
+{
+    return (uint8_t)(seq * 89);
+}
+
+static int see(void *arg, const struct blocklog_record *record, struct err *err)
 {
     (void)err;
     struct seen *seen = arg;
     uint8_t expected[256];
-    assert_int_equal(len, record_make(expected, seq));
-    assert_memory_equal(bytes, expected, len);
+    assert_int_equal(record->len, record_make(expected, record->seq));
+    assert_memory_equal(record->bytes, expected, record->len);
+    assert_int_equal(record->type, type_of(record->seq));
     if (!seen->count)
-        seen->first = seq;
+        seen->first = record->seq;
     else
-        assert_int_equal(seq, seen->next);
-    seen->at[seen->count++] = pos;
-    seen->next = seq + 1;
+        assert_int_equal(record->seq, seen->next);
+    seen->at[seen->count++] = record->pos;
+    seen->next = record->seq + 1;
     return 0;
+}
+
+/* In two parts, or one when it is short. */
+static int append(struct blocklog *log, uint64_t seq, const uint8_t *bytes, size_t len,
+                  struct blocklog_pos *pos, struct err *err)
+{
+    assert_int_equal(blocklog_next_seq(log), seq);
+    size_t first = len > 8 ? len / 3 : 0;
+    struct iovec parts[2] = {{.iov_base = (void *)bytes, .iov_len = first},
+                             {.iov_base = (void *)(bytes + first), .iov_len = len - first}};
+    return blocklog_append(log, type_of(seq), parts + !first, first ? 2 : 1, pos, err);
 }
 
 static int open_and_recover(struct blocklog **log, const char *dir, struct seen *seen, struct err *err)
@@ -65,7 +82,7 @@ static void append_range(struct blocklog *log, uint64_t from, uint64_t to)
     struct blocklog_pos pos;
     struct err err;
     for (uint64_t seq = from; seq < to; seq++)
-        assert_int_equal(blocklog_append(log, seq, bytes, record_make(bytes, seq), &pos, &err), 0);
+        assert_int_equal(append(log, seq, bytes, record_make(bytes, seq), &pos, &err), 0);
 }
 
 static void write_log(const char *dir, uint64_t records)
@@ -90,14 +107,19 @@ static void test_append_and_recover(void **state)
     assert_int_equal(open_and_recover(&log, dir.path, &seen, &err), 0);
     assert_int_equal(seen.count, 100);
     assert_true(seen.at[99].segment > 2);
+    struct blocklog_record found;
     buf_auto struct buf bytes = BUF_INIT;
     uint8_t expected[256];
     for (uint64_t i = 0; i < 100; i++) {
-        assert_int_equal(blocklog_read(log, seen.at[i], i, &bytes, &err), 0);
+        assert_int_equal(blocklog_read(log, seen.at[i], &found, &bytes, &err), 0);
+        assert_int_equal(found.seq, i);
+        assert_int_equal(found.type, type_of(i));
         assert_int_equal(bytes.len, record_make(expected, i));
         assert_memory_equal(bytes.data, expected, bytes.len);
     }
-    assert_int_equal(blocklog_read(log, seen.at[3], 4, &bytes, &err), ERR_CORRUPT);
+    struct blocklog_pos off = {seen.at[3].segment, seen.at[3].offset + 8};
+    assert_int_equal(blocklog_read(log, off, &found, &bytes, &err), ERR_CORRUPT);
+    assert_int_equal(blocklog_read(log, (struct blocklog_pos){0, 0}, &found, &bytes, &err), ERR_GONE);
     append_range(log, 100, 120);
     blocklog_close(log);
     assert_int_equal(open_and_recover(&log, dir.path, &seen, &err), 0);
@@ -138,6 +160,15 @@ static void test_undo(void **state)
     assert_int_equal(blocklog_undo(log, &err), 0);
     assert_int_equal(blocklog_end(log).offset, before.offset);
     append_range(log, 10, 12);
+    /* One that was begun and is not to be. */
+    struct iovec part = {.iov_base = (void *)"begun", .iov_len = 5};
+    struct blocklog_pos pos;
+    before = blocklog_end(log);
+    assert_int_equal(blocklog_begin(log, 1, &part, 1, &pos, &err), 0);
+    assert_int_equal(pos.offset, before.offset);
+    assert_int_equal(blocklog_undo(log, &err), 0);
+    assert_int_equal(blocklog_end(log).offset, before.offset);
+    assert_int_equal(blocklog_next_seq(log), 12);
     blocklog_close(log);
     assert_int_equal(open_and_recover(&log, dir.path, &seen, &err), 0);
     assert_int_equal(seen.count, 12);
@@ -160,10 +191,11 @@ static void test_large_record(void **state)
     assert_int_equal(open_and_recover(&log, dir.path, &seen, &err), 0);
     append_range(log, 0, 1);
     assert_int_equal(blocklog_prepare_next(log, &err), 0); /* smaller than what comes */
-    assert_int_equal(blocklog_append(log, 1, big, len, &pos, &err), 0);
+    assert_int_equal(append(log, 1, big, len, &pos, &err), 0);
     append_range(log, 2, 5);
+    struct blocklog_record found;
     buf_auto struct buf bytes = BUF_INIT;
-    assert_int_equal(blocklog_read(log, pos, 1, &bytes, &err), 0);
+    assert_int_equal(blocklog_read(log, pos, &found, &bytes, &err), 0);
     assert_int_equal(bytes.len, len);
     assert_memory_equal(bytes.data, big, len);
     blocklog_close(log);
@@ -301,7 +333,7 @@ static void test_damage_before_a_later_segment(void **state)
         i++;
     flip(scratch_file(&dir, "log-00000001.seg"), seen.at[i].offset + 40); /* the last record of segment 1 */
     assert_int_equal(open_and_recover(&log, dir.path, &seen, &err), ERR_CORRUPT);
-    assert_non_null(strstr(err.message, "damaged at block"));
+    assert_non_null(strstr(err.message, "damaged at record"));
     scratch_remove(&dir);
 }
 
@@ -360,18 +392,68 @@ static void test_oldest_and_remove(void **state)
     struct blocklog *log;
     struct seen seen;
     struct err err;
+    struct blocklog_record found;
     buf_auto struct buf bytes = BUF_INIT;
     assert_int_equal(open_and_recover(&log, dir.path, &seen, &err), 0);
-    assert_int_equal(blocklog_read(log, seen.at[0], 0, &bytes, &err), 0);
+    assert_int_equal(blocklog_read(log, seen.at[0], &found, &bytes, &err), 0);
     assert_int_equal(blocklog_remove(log, 1, &err), 0);
     assert_int_equal(blocklog_oldest(log), 2);
-    assert_int_equal(blocklog_read(log, seen.at[0], 0, &bytes, &err), ERR_GONE);
+    assert_int_equal(blocklog_read(log, seen.at[0], &found, &bytes, &err), ERR_GONE);
     blocklog_close(log);
     assert_int_equal(open_and_recover(&log, dir.path, &seen, &err), 0);
     assert_int_equal(seen.next, 100);
     assert_true(seen.first > 0);
     blocklog_close(log);
     scratch_remove(&dir);
+}
+
+struct reader {
+    struct blocklog *log;
+    _Atomic uint32_t segment; /* 0: enough */
+};
+
+static void *read_all_the_time(void *arg)
+{
+    struct reader *reader = arg;
+    struct blocklog_record found;
+    buf_auto struct buf bytes = BUF_INIT;
+    struct err err;
+    for (uint32_t segment; (segment = reader->segment);)
+        blocklog_read(reader->log, (struct blocklog_pos){segment, BLOCKLOG_HEADER_SIZE}, &found, &bytes,
+                      &err);
+    return NULL;
+}
+
+/* It is gone for whoever was just reading it, too. */
+static void test_remove_while_it_is_read(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 100; round++) {
+        struct scratch dir;
+        scratch_make_in_memory(&dir);
+        write_log(dir.path, 400);
+        struct reader reader = {.segment = 1};
+        struct seen seen;
+        struct err err;
+        struct blocklog_record found;
+        buf_auto struct buf bytes = BUF_INIT;
+        pthread_t thread;
+        assert_int_equal(open_and_recover(&reader.log, dir.path, &seen, &err), 0);
+        uint32_t current = blocklog_end(reader.log).segment;
+        assert_true(current > 2);
+        assert_int_equal(pthread_create(&thread, NULL, read_all_the_time, &reader), 0);
+        for (uint32_t segment = 1; segment < current; segment++) {
+            reader.segment = segment;
+            usleep(200);
+            assert_int_equal(blocklog_remove(reader.log, segment, &err), 0);
+            struct blocklog_pos first = {segment, BLOCKLOG_HEADER_SIZE};
+            assert_int_equal(blocklog_read(reader.log, first, &found, &bytes, &err), ERR_GONE);
+        }
+        reader.segment = 0;
+        pthread_join(thread, NULL);
+        blocklog_close(reader.log);
+        scratch_remove(&dir);
+    }
 }
 
 /* A full disk: a file size limit makes writing the next segment fail as ENOSPC does. */
@@ -394,7 +476,7 @@ static void test_no_room_for_a_segment(void **state)
     struct blocklog_pos pos;
     uint64_t seq = 0;
     int rc;
-    while (!(rc = blocklog_append(log, seq, bytes, record_make(bytes, seq), &pos, &err)))
+    while (!(rc = append(log, seq, bytes, record_make(bytes, seq), &pos, &err)))
         seq++;
     setrlimit(RLIMIT_FSIZE, &old);
     assert_int_equal(rc, ERR_IO);
@@ -419,6 +501,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_damage_at_a_segment_start),
     cmocka_unit_test(test_missing_and_exchanged_segments),
     cmocka_unit_test(test_oldest_and_remove),
+    cmocka_unit_test(test_remove_while_it_is_read),
     cmocka_unit_test(test_no_room_for_a_segment),
 };
 
