@@ -1,98 +1,115 @@
 /*
- * See consensus.h. At most one block is on its way to the disk; while it is, transactions gather in the
- * pending changes, and its snapshot, view and batch are kept, for the update points into them. What is done
- * with is freed at the beginning of the next step, since the answers point into it.
+ * See consensus.h, and consensus_internal.h for the parts. At most one thing is on its way to the disk; while
+ * it is, transactions gather in the pending changes and blocks of others in the tree.
  */
-#include "consensus/consensus.h"
+#include "consensus/consensus_internal.h"
 
 #include "base/mem.h"
-#include "factory/factory.h"
-#include "pending/pending.h"
 #include "validator/rbac_policy.h"
-#include "validator/validator.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* A block from its making until its answers have been given. */
-struct flight {
-    struct state_snapshot *snapshot;
-    struct state_view *view;
-    struct validator *validator;
-    struct factory_batch batch; /* of an own block; of a received one only the block */
-    struct consensus_persist persist;
-};
+/* ---- life ---- */
 
-struct consensus {
-    struct validator_chain chain;
-    uint8_t validator_keys[1][TX_KEY_SIZE];
-    struct block_header head;
-    struct lthash state_hash;
-    struct rbac_policy *policy;
-    const struct state_store_ops *ops;
-    void *store;
-    uint8_t secret_key[64];
-    struct pending *pending;
-    struct flight *flight;   /* being persisted */
-    struct flight *finished; /* freed at the next step */
-    struct consensus_answer *answers;
-    size_t answer_count, answer_cap;
-    char *message; /* of an answer that has no batch; freed at the next step */
-};
-
-/* Lets go of everything but the messages of the batch: a node that falls idle keeps neither a block's memory
- * nor a snapshot, which would hold back the store's freeing of pages. */
-static void flight_unload(struct consensus *c, struct flight *f)
+/* What the rules of certificates ask. */
+static bool find_block(void *arg, const uint8_t hash[HASH_SIZE], uint64_t *height, int64_t *time_us)
 {
-    validator_free(f->validator);
-    state_view_free(f->view);
-    if (f->snapshot)
-        c->ops->snapshot_end(f->snapshot);
-    block_free(f->batch.block);
-    f->validator = NULL;
-    f->view = NULL;
-    f->snapshot = NULL;
-    f->batch.block = NULL;
+    const struct consensus *c = arg;
+    struct block_header header;
+    if (c->chain_ops->height_of(c->store, hash, height, NULL) != 0 ||
+        c->chain_ops->header_at(c->store, *height, &header, NULL) != 0)
+        return false;
+    *time_us = header.time_us;
+    return true;
 }
 
-static void flight_free(struct consensus *c, struct flight *f)
+static int load_head(struct consensus *c, struct err *err)
 {
-    if (!f)
-        return;
-    flight_unload(c, f);
-    factory_batch_free(&f->batch);
-    free(f);
+    int rc = c->chain_ops->head(c->store, &c->head, &c->state_hash, err);
+    if (rc)
+        return rc;
+    uint8_t digest[HASH_SIZE];
+    lthash_digest(digest, &c->state_hash);
+    if (memcmp(digest, c->head.state_digest, HASH_SIZE) != 0)
+        return err_set(err, ERR_CORRUPT, "the state hash is not that of the head block");
+    struct state_snapshot *snapshot = c->ops->snapshot_begin(c->store);
+    c->policy = rbac_policy_load(c->ops, snapshot);
+    c->ops->snapshot_end(snapshot);
+    registry_reload(c);
+    c->final_height = c->head.height;
+    memcpy(c->final_hash, c->head.hash, HASH_SIZE);
+    return 0;
+}
+
+/* Without a record the chain itself says up to where one node alone made it, which is final. Where its
+ * beginning is not here, because it came as a snapshot, the head is final; but what others call justified is
+ * only known once a quorum has said so. */
+static int load_votes(struct consensus *c, const struct consensus_options *options, struct err *err)
+{
+    c->round = round_at(c, options->now_us);
+    c->may_vote = true;
+    if (options->record)
+        return record_load(c, options->record, options->record_len, err);
+    if (c->alone)
+        return 0;
+    c->record_due = true;
+    record_derive(c);
+    return 0;
+}
+
+static struct consensus *consensus_alloc(const struct consensus_options *options)
+{
+    struct consensus *c = mem_zalloc(sizeof(*c));
+    c->settings = options->settings;
+    c->ops = options->store_ops;
+    c->chain_ops = options->chain_ops;
+    c->store = options->store;
+    c->genesis = *options->genesis;
+    c->now_us = options->now_us;
+    memcpy(c->secret_key, options->secret_key, sizeof(c->secret_key));
+    memcpy(c->chain.id, c->genesis.hash, HASH_SIZE);
+    memcpy(c->chain.producer, c->genesis.producer, TX_KEY_SIZE);
+    c->chain.byzantine = c->genesis.flags & BLOCK_BYZANTINE;
+    c->chain.find_block = find_block;
+    c->chain.arg = c;
+    c->pending = pending_new();
+    c->self = node_ensure(c, c->secret_key + 32);
+    c->producer = c->yielded_to = c->handover_to = NO_NODE;
+    return c;
 }
 
 int consensus_new(struct consensus **out, const struct consensus_options *options, struct err *err)
 {
     *out = NULL;
-    const struct block_header *genesis = options->genesis;
-    if (genesis->height != 0 || genesis->tx_count != 0)
+    if (options->genesis->height != 0 || options->genesis->tx_count != 0)
         return err_set(err, ERR_CORRUPT, "the chain does not begin with a genesis");
-    struct consensus *c = mem_zalloc(sizeof(*c));
-    memcpy(c->chain.id, genesis->hash, HASH_SIZE);
-    memcpy(c->validator_keys[0], genesis->producer, TX_KEY_SIZE);
-    c->chain.keys = (const uint8_t(*)[TX_KEY_SIZE])c->validator_keys;
-    c->chain.key_count = 1;
-    c->head = *options->head;
-    c->state_hash = *options->state_hash;
-    c->ops = options->store_ops;
-    c->store = options->store;
-    memcpy(c->secret_key, options->secret_key, sizeof(c->secret_key));
-    c->pending = pending_new();
-    struct state_snapshot *snapshot = c->ops->snapshot_begin(c->store);
-    c->policy = rbac_policy_load(c->ops, snapshot);
-    c->ops->snapshot_end(snapshot);
-    uint8_t digest[HASH_SIZE];
-    lthash_digest(digest, &c->state_hash);
-    if (memcmp(digest, c->head.state_digest, HASH_SIZE) != 0) {
+    struct consensus *c = consensus_alloc(options);
+    int rc = load_head(c, err);
+    if (!rc)
+        rc = load_votes(c, options, err);
+    if (rc) {
         consensus_free(c);
-        return err_set(err, ERR_CORRUPT, "the state hash is not that of the head block");
+        return rc;
     }
+    producer_update(c);
     *out = c;
     return 0;
+}
+
+static void tree_free(struct consensus *c)
+{
+    finality_free(c->finality);
+    fork_choice_free(c->tree);
+    for (size_t i = 0; i < c->body_count; i++)
+        block_free(c->bodies[i].block);
+    free(c->bodies);
+    bytemap_free(&c->bodies_by_hash);
+    for (uint32_t i = 0; i < c->set_count; i++)
+        free(c->sets[i]);
+    free(c->sets);
+    free(c->votes);
+    buf_free(&c->certificate);
 }
 
 void consensus_free(struct consensus *c)
@@ -101,180 +118,168 @@ void consensus_free(struct consensus *c)
         return;
     flight_free(c, c->flight);
     flight_free(c, c->finished);
+    tree_free(c);
+    for (uint32_t i = 0; i < c->node_count; i++) {
+        free(c->nodes[i].proposals);
+        buf_free(&c->nodes[i].proof);
+    }
+    free(c->nodes);
     pending_free(c->pending);
     rbac_policy_release(c->policy);
+    free(c->registry);
+    out_free(c);
     explicit_bzero(c->secret_key, sizeof(c->secret_key));
-    free(c->answers);
-    free(c->message);
     free(c);
 }
 
-static struct consensus_answer *answer_add(struct consensus *c, void *token, const uint8_t tx_id[TX_ID_SIZE])
+/* ---- a step ---- */
+
+static void step_peer(struct consensus *c, const struct consensus_event *event)
 {
-    if (c->answer_count == c->answer_cap) {
-        c->answer_cap = c->answer_cap ? 2 * c->answer_cap : 64;
-        c->answers = mem_reallocarray(c->answers, c->answer_cap, sizeof(*c->answers));
-    }
-    struct consensus_answer *answer = &c->answers[c->answer_count++];
-    *answer = (struct consensus_answer){.token = token, .message = ""};
-    memcpy(answer->tx_id, tx_id, TX_ID_SIZE);
-    return answer;
+    bool up = event->type == CONSENSUS_PEER_UP;
+    uint32_t node = node_ensure(c, event->peer);
+    if (node == NO_NODE || node == c->self || c->nodes[node].up == up)
+        return;
+    c->nodes[node].up = up;
+    c->peers_up += up ? 1 : -1;
+    if (up)
+        sync_peer_up(c, node);
+    else
+        answers_release(c);
+    if (!up)
+        sync_peer_down(c, node);
 }
 
-static int step_submit(struct consensus *c, const struct consensus_event *event)
+static void message_dispatch(struct consensus *c, uint32_t from, struct message *m)
 {
-    struct err err;
-    int rc = pending_add(c->pending, event->tx, event->token, &err);
-    if (!rc)
+    switch (m->type) {
+    case MESSAGE_STATUS:
+        receive_status(c, from, m);
+        break;
+    case MESSAGE_TXS:
+        receive_txs(c, from, m);
+        break;
+    case MESSAGE_REJECT:
+        receive_reject(c, from, m);
+        break;
+    case MESSAGE_BLOCK:
+        tree_receive(c, m->block, from);
+        m->block = NULL;
+        break;
+    case MESSAGE_HAVE:
+        receive_have(c, from, m);
+        break;
+    case MESSAGE_VOTES:
+        receive_votes(c, from, m);
+        break;
+    case MESSAGE_PROOF:
+        receive_proof(c, from, m);
+        break;
+    case MESSAGE_GET_CHAIN:
+        answer_chain(c, from, m);
+        break;
+    case MESSAGE_GET_BLOCKS:
+        answer_blocks(c, from, m);
+        break;
+    case MESSAGE_LACK:
+        receive_lack(c, from, m);
+        break;
+    case MESSAGE_TAKE:
+        receive_take(c, from, m);
+        break;
+    case MESSAGE_HANDOVER:
+        receive_handover(c, from, m);
+        break;
+    case MESSAGE_END:
+        receive_end(c, from, m);
+        break;
+    case MESSAGE_AGAIN:
+        receive_again(c, from, m);
+        break;
+    }
+}
+
+static void step_message(struct consensus *c, const struct consensus_event *event)
+{
+    uint32_t from = node_ensure(c, event->peer);
+    if (from != NO_NODE && from != c->self && event->message->verified)
+        message_dispatch(c, from, event->message);
+    message_free(event->message);
+}
+
+static int step_event(struct consensus *c, const struct consensus_event *event, struct err *err)
+{
+    switch (event->type) {
+    case CONSENSUS_SUBMIT:
+        return step_submit(c, event);
+    case CONSENSUS_TICK:
         return 0;
-    struct consensus_answer *answer = answer_add(c, event->token, event->tx->id);
-    answer->code = rc;
-    answer->message = c->message = mem_strdup(err.message);
-    tx_free(event->tx);
-    return 0;
-}
-
-static void included_answer(struct consensus_answer *answer, const struct block_header *header,
-                            uint32_t first_output)
-{
-    answer->height = header->height;
-    answer->rv = block_rv(header->time_us, first_output);
-}
-
-/* The answers of a batch whose block, if it has one, is the durable head. */
-static void batch_answer(struct consensus *c, const struct factory_batch *batch)
-{
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct factory_item *item = &batch->items[i];
-        struct consensus_answer *answer = answer_add(c, item->token, item->tx_id);
-        if (item->code) {
-            answer->code = item->code;
-            answer->message = item->message;
-        } else {
-            included_answer(answer, &c->head, item->first_output);
-        }
-    }
-}
-
-static struct flight *flight_begin(struct consensus *c, int64_t time_us)
-{
-    struct flight *f = mem_zalloc(sizeof(*f));
-    f->snapshot = c->ops->snapshot_begin(c->store);
-    f->view = state_view_new(c->ops, f->snapshot, &c->state_hash);
-    state_view_begin(f->view, time_us);
-    f->validator = validator_new(&c->chain, f->view, c->policy);
-    return f;
-}
-
-static void flight_depart(struct consensus *c, struct flight *f, struct consensus_update *out)
-{
-    f->persist.block = f->batch.block;
-    state_view_update(f->view, &f->batch.block->header, &f->persist.state);
-    c->flight = f;
-    out->persist = &f->persist;
-}
-
-/* A block's time is that of the clock, unless this stands still or has run backwards. */
-static int64_t time_after(const struct block_header *head, int64_t now_us)
-{
-    return now_us > head->time_us ? now_us : head->time_us + 1;
-}
-
-static int step_tick(struct consensus *c, const struct consensus_event *event, struct consensus_update *out,
-                     struct err *err)
-{
-    if (c->flight || pending_count(c->pending) == 0)
+    case CONSENSUS_PERSISTED:
+        return flight_persisted(c, err);
+    case CONSENSUS_PERSIST_FAILED:
+        return flight_failed(c, err);
+    case CONSENSUS_PEER_UP:
+    case CONSENSUS_PEER_DOWN:
+        step_peer(c, event);
         return 0;
-    int64_t time_us = time_after(&c->head, event->now_us);
-    struct flight *f = flight_begin(c, time_us);
-    int rc =
-        factory_build(&f->batch, c->pending, f->validator, f->view, &c->head, time_us, c->secret_key, err);
-    if (rc || !f->batch.block) {
-        batch_answer(c, &f->batch);
-        flight_unload(c, f);
-        c->finished = f;
-        return rc;
+    case CONSENSUS_MESSAGE:
+        step_message(c, event);
+        return 0;
+    case CONSENSUS_EVALUATED:
+        seed_evaluated(c, event->proof);
+        return 0;
     }
-    flight_depart(c, f, out);
     return 0;
 }
 
-/* Transactions of a received block that wait here too are included by it. */
-static void received_answer(struct consensus *c, const struct block *block)
+/* Records and blocks take turns, so that neither starves the other. */
+static int depart(struct consensus *c, bool is_tick, struct err *err)
 {
-    uint32_t output = 0;
-    for (uint32_t i = 0; i < block->header.tx_count; i++) {
-        struct pending_item item;
-        if (pending_remove(c->pending, block->txs[i]->id, &item)) {
-            included_answer(answer_add(c, item.token, item.tx->id), &block->header, output);
-            tx_free(item.tx);
-        }
-        output += (uint32_t)block->txs[i]->output_count;
-    }
-}
-
-/* Ends the flight of the block that the event is about. NULL with err set when that is not on its way. */
-static struct flight *flight_land(struct consensus *c, const struct consensus_event *event, struct err *err)
-{
-    struct flight *f = c->flight;
-    if (!f || f->persist.block->header.height != event->height) {
-        err_set(err, ERR_INTERNAL, "block %llu was not being persisted", (unsigned long long)event->height);
-        return NULL;
-    }
-    c->flight = NULL;
-    c->finished = f;
-    return f;
-}
-
-static int step_persisted(struct consensus *c, const struct consensus_event *event, struct err *err)
-{
-    struct flight *f = flight_land(c, event, err);
-    if (!f)
-        return ERR_INTERNAL;
-    c->head = f->persist.block->header;
-    c->state_hash = *f->persist.state.hash;
-    struct rbac_policy *policy = rbac_policy_retain(validator_policy(f->validator));
-    rbac_policy_release(c->policy);
-    c->policy = policy;
-    batch_answer(c, &f->batch);
-    if (f->batch.count == 0)
-        received_answer(c, f->persist.block);
-    flight_unload(c, f);
-    return 0;
-}
-
-/* Nothing of the block came to be, so its rejections, too, were measured against something that is not there.
- */
-static int step_persist_failed(struct consensus *c, const struct consensus_event *event, struct err *err)
-{
-    struct flight *f = flight_land(c, event, err);
-    if (!f)
-        return ERR_INTERNAL;
-    for (size_t i = 0; i < f->batch.count; i++) {
-        struct consensus_answer *answer = answer_add(c, f->batch.items[i].token, f->batch.items[i].tx_id);
-        answer->code = ERR_UNAVAILABLE;
-        answer->message = "the disk is full or failed: nothing was written";
-    }
-    flight_unload(c, f);
-    return 0;
-}
-
-static int step_received(struct consensus *c, const struct consensus_event *event,
-                         struct consensus_update *out, struct err *err)
-{
-    const struct block *block = event->block;
     if (c->flight)
-        return err_set(err, ERR_UNAVAILABLE, "a block is being persisted");
-    struct flight *f = flight_begin(c, block->header.time_us);
-    int rc = block_decode(&f->batch.block, block->encoded, block->encoded_len, err);
-    if (!rc)
-        rc = validator_check_block(f->validator, &c->head, f->batch.block, err);
-    if (rc) {
-        flight_free(c, f);
-        return rc;
-    }
-    flight_depart(c, f, out);
-    return 0;
+        return 0;
+    bool record = c->record_due && c->now_us >= c->retry_us;
+    if (record && !c->record_last)
+        flight_depart_record(c);
+    int rc = c->flight ? 0 : chain_advance(c, err);
+    if (!rc && !c->flight && is_tick)
+        rc = produce(c, err);
+    if (!c->flight && record)
+        flight_depart_record(c);
+    return rc;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t wake_of_rounds(const struct consensus *c)
+{
+    int64_t next = (int64_t)(c->round + 1) * c->settings.round_us;
+    int64_t middle = c->round_began_us + c->settings.round_us / 2;
+    return c->middle_round == c->round ? next : earlier(next, middle);
+}
+
+static int64_t wake_at(struct consensus *c)
+{
+    int64_t wake = produce_at(c);
+    if (c->alone && !c->peers_up)
+        return wake;
+    wake = earlier(wake, sync_wake(c));
+    if (chain_is_active(c))
+        wake = earlier(wake, wake_of_rounds(c));
+    uint64_t slot = roles_slot(&c->settings.roles, c->now_us);
+    if (pending_count(c->pending) || change_is_certified(c) || c->liar_due)
+        wake = earlier(wake, roles_slot_start_us(&c->settings.roles, slot + 1));
+    if (c->forward_due)
+        wake = c->now_us;
+    if (!c->flight && (c->head_stale || c->record_due) && c->now_us < c->retry_us)
+        wake = earlier(wake, c->retry_us);
+    if (c->now_us < c->avoided_until_us)
+        wake = earlier(wake, c->avoided_until_us);
+    if (c->missing_since_us)
+        wake = earlier(wake, c->missing_since_us + MISSING_US);
+    return wake;
 }
 
 int consensus_step(struct consensus *c, const struct consensus_event *event, struct consensus_update *out,
@@ -282,32 +287,33 @@ int consensus_step(struct consensus *c, const struct consensus_event *event, str
 {
     flight_free(c, c->finished);
     c->finished = NULL;
-    free(c->message);
-    c->message = NULL;
-    c->answer_count = 0;
+    out_begin(c);
     *out = (struct consensus_update){0};
-    int rc = 0;
-    switch (event->type) {
-    case CONSENSUS_SUBMIT:
-        rc = step_submit(c, event);
-        break;
-    case CONSENSUS_TICK:
-        rc = step_tick(c, event, out, err);
-        break;
-    case CONSENSUS_PERSISTED:
-        rc = step_persisted(c, event, err);
-        break;
-    case CONSENSUS_PERSIST_FAILED:
-        rc = step_persist_failed(c, event, err);
-        break;
-    case CONSENSUS_RECEIVED:
-        rc = step_received(c, event, out, err);
-        break;
+    c->out = out;
+    c->now_us = event->now_us;
+    int rc = step_event(c, event, err);
+    if ((!c->alone || c->peers_up) && !event->more) {
+        votes_act(c);
+        sync_tick(c);
+        change_certify(c);
+        liar_expel(c);
+        seed_ask(c);
+        producer_update(c);
+        forward_pending(c);
+        pending_refuse(c);
     }
+    int departed = depart(c, event->type == CONSENSUS_TICK, err);
+    out->wake_us = wake_at(c);
     out->answers = c->answers;
     out->answer_count = c->answer_count;
-    return rc;
+    out->sends = c->sends;
+    out->send_count = c->send_count;
+    out->blames = c->blames;
+    out->blame_count = c->blame_count;
+    return rc ? rc : departed;
 }
+
+/* ---- looking ---- */
 
 size_t consensus_pending(const struct consensus *c)
 {
@@ -322,6 +328,46 @@ bool consensus_is_persisting(const struct consensus *c)
 const struct block_header *consensus_head(const struct consensus *c)
 {
     return &c->head;
+}
+
+uint64_t consensus_final_height(const struct consensus *c)
+{
+    return c->final_height;
+}
+
+bool consensus_is_switching(const struct consensus *c)
+{
+    return c->switching;
+}
+
+uint64_t consensus_behind(const struct consensus *c)
+{
+    uint64_t behind = 0;
+    for (uint32_t i = 0; i < c->node_count; i++) {
+        const struct node *n = &c->nodes[i];
+        if (n->up && !n->have_known && n->have_height > c->head.height && n->have_height > behind)
+            behind = n->have_height;
+    }
+    return behind;
+}
+
+size_t consensus_validators(const struct consensus *c, struct consensus_validator *out, size_t max)
+{
+    const struct member_set *set = c->sets[c->head_set];
+    for (size_t i = 0; i < set->count && i < max; i++) {
+        uint32_t place = set->members[i].place;
+        const struct node *n = &c->nodes[place];
+        out[i] = (struct consensus_validator){
+            .name = set->members[i].name,
+            .acting = set->members[i].phase != REGISTRY_JOINING,
+            .live = node_is_live(c, place),
+            .producer = place == c->producer,
+            .equivocated = n->equivocated,
+            .head_height = place == c->self ? c->head.height : n->have_height,
+        };
+        memcpy(out[i].key, n->key, TX_KEY_SIZE);
+    }
+    return set->count;
 }
 
 struct rbac_policy *consensus_policy(struct consensus *c)

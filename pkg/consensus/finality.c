@@ -25,6 +25,7 @@ struct finality {
                                            const struct fork_block *block); /* NULL: all validators */
     void *members_arg;
     bool byzantine;
+    uint8_t *proven; /* by validator: counts for every link */
 };
 
 uint32_t finality_quorum(uint32_t n, bool byzantine)
@@ -64,6 +65,7 @@ struct finality *finality_new(struct fork_choice *tree, uint32_t validators, uin
     f->tree = tree;
     f->validators = validators;
     f->quorum = quorum;
+    f->proven = mem_zalloc(validators + 1);
     justified_add(f, finalized);
     if (!same(finalized, justified))
         justified_add(f, justified);
@@ -78,6 +80,7 @@ void finality_free(struct finality *f)
         free(f->links[i]);
     free(f->links);
     free(f->justified);
+    free(f->proven);
     free(f);
 }
 
@@ -102,15 +105,17 @@ void finality_use_members(struct finality *f, bool byzantine,
 
 static bool has_quorum(const struct finality *f, const struct link *link)
 {
+    uint32_t votes = 0;
+    for (uint32_t i = 0; !f->members_at && i < f->validators; i++)
+        votes += link->voted[i] || f->proven[i];
     if (!f->members_at)
-        return link->votes >= f->quorum;
+        return votes >= f->quorum;
     const struct fork_node *target = fork_choice_find(f->tree, link->target.block);
     if (!target)
         return false;
     const struct membership *members = f->members_at(f->members_arg, fork_node_block(target));
-    uint32_t votes = 0;
     for (uint32_t i = 0; i < f->validators; i++)
-        votes += link->voted[i] && membership_has(members, i);
+        votes += (link->voted[i] || f->proven[i]) && membership_has(members, i);
     return votes >= finality_quorum(members->count, f->byzantine);
 }
 
@@ -150,8 +155,12 @@ static enum finality_change link_apply(struct finality *f, struct link *link)
 {
     const struct fork_node *source = fork_choice_find(f->tree, link->source.block);
     const struct fork_node *target = fork_choice_find(f->tree, link->target.block);
-    if (!source || !target || !justified_has(f, &link->source) || !fork_node_leads_to(source, target))
+    if (!source || !target || link->source.round < finality_finalized(f)->round ||
+        !fork_node_leads_to(source, target))
         return FINALITY_UNCHANGED;
+    /* An honest voter starts from what it knows to be justified, and one is in each quorum. */
+    if (!justified_has(f, &link->source))
+        justified_add(f, &link->source);
     link->done = true;
     struct checkpoint from = link->source;
     bool direct = link->target.round == from.round + 1;
@@ -179,6 +188,13 @@ enum finality_change finality_settle(struct finality *f)
             i = 0; /* another link may have waited for this one's target */
     }
     return result;
+}
+
+enum finality_change finality_proven(struct finality *f, uint32_t validator)
+{
+    assert(validator < f->validators);
+    f->proven[validator] = 1;
+    return finality_settle(f);
 }
 
 static bool matches(const struct link *link, const struct vote *vote)

@@ -4,8 +4,9 @@
  * A checkpoint is a block in a round. A checkpoint vote goes from a source, the latest justified checkpoint
  * that the voter knows, to a target of a later round on a block that descends from the source's.
  *
- *   justified   the first checkpoint; and the target of votes by a quorum with one justified source
- *   finalized   a justified checkpoint with votes by a quorum to a target in the very next round
+ *   justified   the first checkpoint; and the target and the source of votes by a quorum: an honest voter,
+ * and one is in each quorum, starts from a justified source only finalized   a justified checkpoint with
+ * votes by a quorum to a target in the very next round
  *
  * The quorum is of the whole validator set, so at most one part of a network that is cut goes on finalizing
  * (paper 000, theorem 3): more than half, where validators may crash or be cut off; more than two thirds,
@@ -27,7 +28,7 @@
 #define KATENA_CONSENSUS_FINALITY_H
 
 #include "consensus/fork_choice.h"
-#include "consensus/vote.h"
+#include "chain/vote.h"
 
 struct checkpoint {
     uint64_t round;
@@ -57,6 +58,11 @@ enum finality_change { FINALITY_UNCHANGED, FINALITY_JUSTIFIED, FINALITY_FINALIZE
 /* Counts a checkpoint vote; its blocks may be unknown yet. At most two votes of a validator count in a round,
  * which bounds what a liar can make anybody keep. */
 enum finality_change finality_vote(struct finality *f, uint32_t validator, const struct vote *vote);
+
+/* Counts a validator, from now on, as one that voted for everything: it was proved to contradict itself, and
+ * so may have. Only where the quorum reckons with liars; there an honest voter remains in each intersection.
+ */
+enum finality_change finality_proven(struct finality *f, uint32_t validator);
 
 /* To be called when blocks were added to the tree: votes may have waited for them. */
 enum finality_change finality_settle(struct finality *f);

@@ -12,6 +12,7 @@ struct fork_node {
     uint32_t weight;         /* of the branch that begins here; while a head is being chosen */
     uint64_t height_max;     /* of that branch */
     struct fork_node *heavy; /* its best child */
+    uint32_t children;
     bool kept;
 };
 
@@ -25,6 +26,7 @@ struct attestation {
 struct fork_choice {
     struct fork_node **nodes; /* parents before children; the root first */
     size_t count, cap;
+    size_t forks; /* blocks with more than one child */
     struct bytemap by_hash;
     struct attestation *latest; /* by validator */
     uint32_t validators;
@@ -41,8 +43,10 @@ static struct fork_node *node_add(struct fork_choice *fc, const struct fork_bloc
     struct fork_node *node = mem_zalloc(sizeof(*node));
     node->block = *block;
     node->parent = parent;
-    if (parent)
+    if (parent) {
         node->block.height = parent->block.height + 1;
+        fc->forks += ++parent->children == 2;
+    }
     fc->nodes[fc->count] = node;
     bytemap_set(&fc->by_hash, node->block.hash, HASH_SIZE, (uint32_t)fc->count++);
     return node;
@@ -115,6 +119,27 @@ bool fork_node_leads_to(const struct fork_node *a, const struct fork_node *b)
     return a == b;
 }
 
+const struct fork_node *fork_node_common(const struct fork_node *a, const struct fork_node *b)
+{
+    while (a != b) {
+        if (a->block.height >= b->block.height)
+            a = a->parent;
+        else
+            b = b->parent;
+    }
+    return a;
+}
+
+size_t fork_choice_count(const struct fork_choice *fc)
+{
+    return fc->count;
+}
+
+const struct fork_node *fork_choice_node(const struct fork_choice *fc, size_t i)
+{
+    return fc->nodes[i];
+}
+
 const struct fork_node *fork_node_at_time(const struct fork_node *node, int64_t time_us)
 {
     while (node->block.time_us > time_us && node->parent)
@@ -157,6 +182,8 @@ static bool is_better(const struct fork_node *a, const struct fork_node *b)
 const struct fork_node *fork_choice_head(struct fork_choice *fc, const struct fork_node *start,
                                          uint64_t round)
 {
+    if (fc->forks == 0)
+        return fc->nodes[fc->count - 1]; /* one line: there is nothing to choose */
     for (size_t i = 0; i < fc->count; i++) {
         fc->nodes[i]->weight = 0;
         fc->nodes[i]->height_max = fc->nodes[i]->block.height;
@@ -183,26 +210,50 @@ const struct fork_node *fork_choice_head(struct fork_choice *fc, const struct fo
     return start;
 }
 
-void fork_choice_finalize(struct fork_choice *fc, const struct fork_node *root)
+/* Drops the nodes that are not marked as kept; the first that is becomes the root. */
+static void nodes_sift(struct fork_choice *fc)
 {
     size_t kept = 0;
     bytemap_clear(&fc->by_hash);
+    fc->forks = 0;
     for (size_t i = 0; i < fc->count; i++) {
         struct fork_node *node = fc->nodes[i];
-        node->kept = node == root || (node->parent && node->parent->kept);
-        fc->nodes[i]->heavy = NULL;
+        node->heavy = NULL;
+        node->children = 0;
+        if (node->kept && node->parent && node->parent->kept)
+            fc->forks += ++node->parent->children == 2;
     }
+    for (size_t i = fc->count; i-- > 0;)
+        if (fc->nodes[i]->parent && !fc->nodes[i]->parent->kept)
+            fc->nodes[i]->parent = NULL;
     for (size_t i = 0; i < fc->count; i++) {
         struct fork_node *node = fc->nodes[i];
         if (!node->kept) {
             free(node);
             continue;
         }
-        if (node == root)
-            node->parent = NULL;
         bytemap_set(&fc->by_hash, node->block.hash, HASH_SIZE, (uint32_t)kept);
         fc->nodes[kept++] = node;
     }
     assert(kept > 0);
     fc->count = kept;
+}
+
+void fork_choice_finalize(struct fork_choice *fc, const struct fork_node *root)
+{
+    for (size_t i = 0; i < fc->count; i++) {
+        struct fork_node *node = fc->nodes[i];
+        node->kept = node == root || (node->parent && node->parent->kept);
+    }
+    nodes_sift(fc);
+}
+
+void fork_choice_reject(struct fork_choice *fc, const struct fork_node *rejected)
+{
+    assert(rejected->parent);
+    for (size_t i = 0; i < fc->count; i++) {
+        struct fork_node *node = fc->nodes[i];
+        node->kept = node != rejected && (!node->parent || node->parent->kept);
+    }
+    nodes_sift(fc);
 }

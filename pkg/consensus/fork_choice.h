@@ -26,6 +26,7 @@ struct fork_block {
     uint8_t parent[HASH_SIZE];
     uint64_t height; /* the parent's and one; set by fork_choice_add */
     int64_t time_us;
+    uint32_t tag; /* the caller's */
 };
 
 struct fork_choice;
@@ -64,6 +65,16 @@ bool fork_choice_is_excluded(const struct fork_choice *fc, uint32_t validator);
 /* The head, by the rule above, of the branch below start. */
 const struct fork_node *fork_choice_head(struct fork_choice *fc, const struct fork_node *start,
                                          uint64_t round);
+
+/* Takes a block and all that descends from it out of the tree; it is not the root. */
+void fork_choice_reject(struct fork_choice *fc, const struct fork_node *node);
+
+/* Blocks in the tree, and its i-th one; parents before children. */
+size_t fork_choice_count(const struct fork_choice *fc);
+const struct fork_node *fork_choice_node(const struct fork_choice *fc, size_t i);
+
+/* The newest block that both are or descend from. */
+const struct fork_node *fork_node_common(const struct fork_node *a, const struct fork_node *b);
 
 /* Makes the block the root. */
 void fork_choice_finalize(struct fork_choice *fc, const struct fork_node *node);

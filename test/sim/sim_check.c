@@ -85,21 +85,20 @@ void sim_check_block(struct sim_world *w, const struct consensus_persist *persis
 void sim_check_chain(struct sim_world *w)
 {
     struct chain_fixture other = {.tx = w->node.tx};
-    other.store = state_mem_new();
-    chain_fixture_open(&other, &w->log[0]->header);
+    chain_fixture_start(&other);
     for (size_t i = 1; i < w->log_count; i++) {
-        struct consensus_event event = {.type = CONSENSUS_RECEIVED, .block = w->log[i]};
         struct consensus_update update;
         struct err err;
-        if (consensus_step(other.consensus, &event, &update, &err))
-            sim_fail(w, "the chain does not hold: %s", err.message);
+        if (chain_fixture_receive(&other, w->log[i], &update, &err))
+            sim_fail(w, "a block could not be checked: %s", err.message);
+        if (update.blame_count)
+            sim_fail(w, "the chain does not hold: %s", update.blames[0].reason);
         chain_fixture_persist(&other, update.persist, &update);
     }
     if (!lthash_equal(state_mem_hash(other.store), state_mem_hash(w->node.store)) ||
         state_mem_count(other.store) != state_mem_count(w->node.store))
         sim_fail(w, "the chain of %zu blocks leads to another state", w->log_count);
-    consensus_free(other.consensus);
-    state_mem_free(other.store);
+    chain_fixture_stop(&other);
 }
 
 static bool in_chain(const struct sim_world *w, const uint8_t tx_id[TX_ID_SIZE])

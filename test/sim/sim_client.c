@@ -133,7 +133,8 @@ static struct tx *over_the_wire(struct sim_world *w, struct tx *tx, bool *must_f
     struct buf bytes = BUF_INIT;
     buf_append(&bytes, tx->encoded, tx->encoded_len);
     if (sim_draw(w, 4) == 0) {
-        size_t signature_at = 8 + (size_t)(uint8_t)tx->encoded[0] + 256u * (uint8_t)tx->encoded[1];
+        /* After the header and the size of the batch. */
+        size_t signature_at = 9 + (size_t)(uint8_t)tx->encoded[0] + 256u * (uint8_t)tx->encoded[1];
         bytes.data[signature_at + sim_draw(w, TX_SIGNATURE_SIZE)] ^= 4;
         *must_fail = true;
     }

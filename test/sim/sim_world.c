@@ -112,7 +112,7 @@ static void disk_take(struct sim_world *w)
 {
     sim_check_undo(w, w->writing);
     log_append(w, w->writing->block);
-    state_mem_apply(w->node.store, &w->writing->state);
+    chain_store_persist(&w->node.mem, w->writing);
     sim_check_block(w, w->writing);
 }
 
@@ -121,7 +121,7 @@ static void write_finish(struct sim_world *w)
     if (!w->writing)
         return;
     disk_take(w);
-    struct consensus_event event = {.type = CONSENSUS_PERSISTED, .height = w->writing->block->header.height};
+    struct consensus_event event = {.type = CONSENSUS_PERSISTED, .now_us = w->node.tx.now_us};
     w->writing = NULL;
     struct consensus_update update;
     struct err err;
@@ -134,8 +134,7 @@ static void write_fail(struct sim_world *w)
 {
     if (!w->writing)
         return;
-    struct consensus_event event = {.type = CONSENSUS_PERSIST_FAILED,
-                                    .height = w->writing->block->header.height};
+    struct consensus_event event = {.type = CONSENSUS_PERSIST_FAILED, .now_us = w->node.tx.now_us};
     w->writing = NULL;
     w->stats.disk_failures++;
     struct consensus_update update;
@@ -158,7 +157,7 @@ static void crash(struct sim_world *w)
             w->submissions[i].fate = SIM_LOST;
             w->stats.lost++;
         }
-    chain_fixture_open(&w->node, &w->log[w->log_count - 1]->header);
+    chain_fixture_open(&w->node);
 }
 
 void sim_step(struct sim_world *w)

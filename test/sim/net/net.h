@@ -18,7 +18,7 @@
 #include "consensus/fork_choice.h"
 #include "consensus/membership.h"
 #include "consensus/roles.h"
-#include "consensus/vote.h"
+#include "chain/vote.h"
 
 #include <stdio.h>
 

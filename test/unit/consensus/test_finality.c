@@ -222,7 +222,38 @@ static void no_sequence_contradicts_itself(void **state)
     }
 }
 
+/* Who was away sees only the newest votes: the quorum's honest voter started from what is justified. */
+static void a_quorum_vouches_for_its_source(void **state)
+{
+    (void)state;
+    struct world w = world_new();
+    add(&w, 'b', 'a');
+    add(&w, 'c', 'b');
+    assert_int_equal(votes(&w, 2, 7, 'b', 8, 'c'), FINALITY_UNCHANGED); /* no quorum yet */
+    assert_int_equal(vote(&w, 2, 7, 'b', 8, 'c'), FINALITY_FINALIZED);
+    assert_at(finality_finalized(w.finality), 7, 'b');
+    assert_at(finality_justified(w.finality), 8, 'c');
+    world_free(&w);
+}
+
+/* A proven liar may have voted for anything, so it counts for everything, but never alone. */
+static void a_proven_liar_counts_for_everything(void **state)
+{
+    (void)state;
+    struct world w = world_new();
+    add(&w, 'b', 'a');
+    assert_int_equal(votes(&w, 2, 0, 'a', 1, 'b'), FINALITY_UNCHANGED);
+    assert_int_equal(finality_proven(w.finality, 3), FINALITY_JUSTIFIED);
+    assert_at(finality_justified(w.finality), 1, 'b');
+    assert_int_equal(vote(&w, 0, 1, 'b', 2, 'b'), FINALITY_UNCHANGED);
+    assert_int_equal(vote(&w, 3, 1, 'b', 2, 'b'), FINALITY_UNCHANGED); /* not twice */
+    assert_int_equal(vote(&w, 1, 1, 'b', 2, 'b'), FINALITY_FINALIZED);
+    world_free(&w);
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(a_quorum_vouches_for_its_source),
+    cmocka_unit_test(a_proven_liar_counts_for_everything),
     cmocka_unit_test(quorums_meet),
     cmocka_unit_test(justified_then_finalized),
     cmocka_unit_test(only_the_next_round_finalizes),

@@ -167,6 +167,47 @@ static void ancestry_and_time(void **state)
     fork_choice_free(fc);
 }
 
+static void a_rejected_block_goes_with_its_descendants(void **state)
+{
+    (void)state;
+    struct fork_choice *fc = tree_new();
+    add(fc, 'b', 'a');
+    add(fc, 'c', 'b');
+    add(fc, 'd', 'c');
+    add(fc, 'e', 'b');
+    assert_int_equal(head(fc, 0), 'd');
+    assert_ptr_equal(fork_node_common(node(fc, 'd'), node(fc, 'e')), node(fc, 'b'));
+    assert_ptr_equal(fork_node_common(node(fc, 'd'), node(fc, 'c')), node(fc, 'c'));
+    fork_choice_reject(fc, node(fc, 'c'));
+    assert_int_equal(fork_choice_count(fc), 3);
+    assert_null(node(fc, 'c'));
+    assert_null(node(fc, 'd'));
+    assert_int_equal(head(fc, 0), 'e');
+    struct fork_block below = {.hash = {'f'}, .parent = {'d'}};
+    assert_int_equal(fork_choice_add(fc, &below), FORK_NO_PARENT);
+    add(fc, 'c', 'b');
+    add(fc, 'd', 'c');
+    assert_int_equal(head(fc, 0), 'd'); /* the caller remembers what it rejected, not the tree */
+    fork_choice_free(fc);
+}
+
+/* One line has one head, whatever the attestations; a fork makes them count. */
+static void a_line_needs_no_choice(void **state)
+{
+    (void)state;
+    struct fork_choice *fc = tree_new();
+    add(fc, 'b', 'a');
+    add(fc, 'c', 'b');
+    attest(fc, 0, 5, 'b');
+    assert_int_equal(head(fc, 5), 'c');
+    add(fc, 'd', 'a');
+    attest(fc, 0, 6, 'd');
+    assert_int_equal(head(fc, 6), 'd');
+    fork_choice_finalize(fc, node(fc, 'b'));
+    assert_int_equal(head(fc, 6), 'c');
+    fork_choice_free(fc);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(without_attestations_the_longer_then_the_lower),
     cmocka_unit_test(more_validators_beat_a_longer_chain),
@@ -175,6 +216,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(who_contradicts_itself_counts_for_nobody),
     cmocka_unit_test(an_attestation_may_come_before_its_block),
     cmocka_unit_test(a_finalized_block_is_never_left),
+    cmocka_unit_test(a_rejected_block_goes_with_its_descendants),
+    cmocka_unit_test(a_line_needs_no_choice),
     cmocka_unit_test(ancestry_and_time),
 };
 

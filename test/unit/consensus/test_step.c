@@ -167,7 +167,7 @@ static void test_persist_failure_drops_the_block(void **state)
     struct consensus_update update;
     chain_fixture_submit(f, tx_fixture_create(&f->tx, CONFIG_MAP("a"), "{}"), f, &update);
     assert_int_equal(chain_fixture_tick(f, &update, NULL), 0);
-    struct consensus_event event = {.type = CONSENSUS_PERSIST_FAILED, .height = 2};
+    struct consensus_event event = {.type = CONSENSUS_PERSIST_FAILED, .now_us = f->tx.now_us};
     assert_int_equal(consensus_step(f->consensus, &event, &update, NULL), 0);
     assert_int_equal(update.answer_count, 1);
     assert_int_equal(update.answers[0].code, ERR_UNAVAILABLE);
@@ -182,19 +182,30 @@ static void test_same_transaction_twice(void **state)
     struct tx *again[2];
     for (int i = 0; i < 2; i++)
         assert_int_equal(tx_decode(&again[i], tx->encoded, tx->encoded_len, NULL), 0);
+    int tokens[2];
     struct consensus_update update;
-    chain_fixture_submit(f, tx, f, &update);
-    chain_fixture_submit(f, again[0], f, &update);
-    assert_int_equal(update.answer_count, 1);
-    assert_int_equal(update.answers[0].code, ERR_CONFLICT);
+    chain_fixture_submit(f, tx, &tokens[0], &update);
+    chain_fixture_submit(f, again[0], &tokens[1], &update);
+    assert_int_equal(consensus_pending(f->consensus), 1);
     assert_int_equal(chain_fixture_tick(f, &update, NULL), 0);
     const struct consensus_persist *persist = update.persist;
     chain_fixture_persist(f, persist, &update);
-    /* Once its object is deleted again, a repetition must not bring it back. */
+    assert_int_equal(update.answer_count, 2);
+    uint64_t rv = update.answers[0].rv;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(update.answers[i].code, 0);
+        assert_ptr_equal(update.answers[i].token, &tokens[i]);
+        assert_int_equal(update.answers[i].rv, rv);
+    }
+    /* Once its object is deleted again, a repetition must not bring it back: it is in the chain already. */
     struct consensus_answer gone =
         chain_fixture_run(f, tx_fixture_delete(&f->tx, CONFIG_MAP("a"), update.answers[0].tx_id), NULL);
     assert_int_equal(gone.code, 0);
-    assert_int_equal(chain_fixture_run(f, again[1], NULL).code, ERR_CONFLICT);
+    struct consensus_answer late = chain_fixture_run(f, again[1], NULL);
+    assert_int_equal(late.code, 0);
+    assert_int_equal(late.rv, rv);
+    assert_int_equal(late.height, gone.height - 1);
+    assert_int_equal(state_mem_count(f->store), 1);
 }
 
 static void test_received_block_is_checked_and_answers(void **state)
@@ -217,40 +228,30 @@ static void test_received_block_is_checked_and_answers(void **state)
     chain_fixture_submit(&other, copy, NULL, &made);
     assert_int_equal(chain_fixture_tick(&other, &made, NULL), 0);
 
-    struct consensus_event event = {
-        .type = CONSENSUS_RECEIVED, .now_us = f->tx.now_us, .block = made.persist->block};
-    assert_int_equal(consensus_step(f->consensus, &event, &update, NULL), 0);
+    const struct block *block = made.persist->block;
+    assert_int_equal(chain_fixture_receive(f, block, &update, NULL), 0);
     assert_non_null(update.persist);
     const struct consensus_persist *persist = update.persist;
     chain_fixture_persist(f, persist, &update);
     assert_int_equal(update.answer_count, 1);
     assert_int_equal(update.answers[0].code, 0);
     assert_int_equal(consensus_pending(f->consensus), 0);
-    /* A second time it no longer stands on the head. */
-    struct err err;
-    assert_int_equal(consensus_step(f->consensus, &event, &update, &err), ERR_CORRUPT);
+    /* A second time there is nothing to do. */
+    assert_int_equal(chain_fixture_receive(f, block, &update, NULL), 0);
+    assert_null(update.persist);
+    assert_int_equal(update.blame_count, 0);
     chain_fixture_end(&other);
 }
 
-static void test_reports_of_other_blocks_are_refused(void **state)
+static void test_reports_of_nothing_are_refused(void **state)
 {
     struct chain_fixture *f = *state;
     struct consensus_update update;
     struct err err;
-    struct consensus_event event = {.type = CONSENSUS_PERSISTED, .height = 2};
-    assert_int_equal(consensus_step(f->consensus, &event, &update, &err), ERR_INTERNAL);
-    chain_fixture_submit(f, tx_fixture_create(&f->tx, CONFIG_MAP("a"), "{}"), f, &update);
-    assert_int_equal(chain_fixture_tick(f, &update, NULL), 0);
-    const struct consensus_persist *persist = update.persist;
-    event.height = 3;
+    struct consensus_event event = {.type = CONSENSUS_PERSISTED, .now_us = f->tx.now_us};
     assert_int_equal(consensus_step(f->consensus, &event, &update, &err), ERR_INTERNAL);
     event.type = CONSENSUS_PERSIST_FAILED;
     assert_int_equal(consensus_step(f->consensus, &event, &update, &err), ERR_INTERNAL);
-    event.type = CONSENSUS_RECEIVED;
-    event.block = persist->block;
-    assert_int_equal(consensus_step(f->consensus, &event, &update, &err), ERR_UNAVAILABLE);
-    chain_fixture_persist(f, persist, &update);
-    assert_int_equal(update.answers[0].code, 0);
 }
 
 static void test_policy_follows_the_chain(void **state)
@@ -280,28 +281,28 @@ static void test_policy_follows_the_chain(void **state)
     rbac_policy_release(before);
 
     /* And from the store alone, after a restart. */
-    struct block_header head = *consensus_head(f->consensus);
     consensus_free(f->consensus);
-    chain_fixture_open(f, &head);
+    chain_fixture_open(f);
     assert_true(rbac_allows(consensus_policy(f->consensus), &a, NULL));
 }
 
 static void test_wrong_state_hash_is_refused_at_start(void **state)
 {
     struct chain_fixture *f = *state;
-    struct lthash empty;
-    lthash_init(&empty);
+    struct chain_store other;
+    chain_store_begin(&other, f->mem.chain[1].block);
     struct consensus_options options = {
         .genesis = &f->tx.genesis->header,
-        .head = consensus_head(f->consensus),
-        .state_hash = &empty,
-        .store_ops = state_mem_ops(),
-        .store = f->store,
+        .store_ops = chain_store_state_ops(),
+        .chain_ops = chain_store_chain_ops(),
+        .store = &other,
+        .settings = CONSENSUS_SETTINGS_DEFAULT,
     };
     struct consensus *c;
     struct err err;
     assert_int_equal(consensus_new(&c, &options, &err), ERR_CORRUPT);
     assert_null(c);
+    chain_store_end(&other);
 }
 
 static const struct CMUnitTest tests[] = {
@@ -315,7 +316,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_persist_failure_drops_the_block, setup, teardown),
     cmocka_unit_test_setup_teardown(test_same_transaction_twice, setup, teardown),
     cmocka_unit_test_setup_teardown(test_received_block_is_checked_and_answers, setup, teardown),
-    cmocka_unit_test_setup_teardown(test_reports_of_other_blocks_are_refused, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_reports_of_nothing_are_refused, setup, teardown),
     cmocka_unit_test_setup_teardown(test_policy_follows_the_chain, setup, teardown),
     cmocka_unit_test_setup_teardown(test_wrong_state_hash_is_refused_at_start, setup, teardown),
 };
