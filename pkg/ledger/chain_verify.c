@@ -2,11 +2,14 @@
 #include "ledger/chain_verify.h"
 
 #include "chain/order.h"
-#include "consensus/consensus.h"
+#include "chain/tx_batch.h"
 #include "state/entry.h"
 #include "state/state_mem.h"
+#include "validator/rbac_policy.h"
+#include "validator/validator.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct verify {
@@ -15,7 +18,9 @@ struct verify {
     struct block_header genesis;
     struct block_header parent; /* the block before the one at hand */
     struct state_mem *state;    /* NULL when bodies are pruned */
-    struct consensus *core;
+    struct validator_chain chain;
+    struct rbac_policy *policy; /* at the parent */
+    struct registry_validator *registry;
 };
 
 static int fault(struct err *err, uint64_t height, const char *what)
@@ -44,42 +49,68 @@ static int check_genesis(struct verify *v, struct err *err)
     lthash_digest(digest, &empty);
     const struct block_header *header = &v->genesis;
     static const uint8_t zeros[HASH_SIZE];
-    if (header->height || header->tx_count || memcmp(header->parent, zeros, HASH_SIZE) != 0)
+    bool has_parent = memcmp(header->parent, zeros, HASH_SIZE) != 0;
+    v->report->carried = header->flags & BLOCK_CARRIES;
+    if (header->height || header->tx_count || has_parent != v->report->carried)
         return fault(err, 0, "it is no genesis");
-    if (memcmp(header->state_digest, digest, HASH_SIZE) != 0)
+    if (!v->report->carried && memcmp(header->state_digest, digest, HASH_SIZE) != 0)
         return fault(err, 0, "its state is not empty");
     return block_verify_signature(header, err) < 0 ? fault_wrap(err, ERR_CORRUPT, 0) : 0;
 }
 
-static int start_replay(struct verify *v, struct err *err)
+/* The chain in the store reaches beyond the block at hand. */
+static bool find_block(void *arg, const uint8_t hash[HASH_SIZE], uint64_t *height, int64_t *time_us)
 {
-    struct lthash empty;
-    lthash_init(&empty);
-    v->state = state_mem_new();
-    struct consensus_options options = {
-        .genesis = &v->genesis,
-        .head = &v->genesis,
-        .state_hash = &empty,
-        .store_ops = state_mem_ops(),
-        .store = v->state,
-    };
-    return consensus_new(&v->core, &options, err);
+    const struct verify *v = arg;
+    struct block_header header;
+    if (blockstore_height_of_hash(v->store, hash, height, NULL) != 0 || *height > v->parent.height ||
+        blockstore_header_at(v->store, *height, &header, NULL) != 0)
+        return false;
+    *time_us = header.time_us;
+    return true;
 }
 
-/* All rules of a block, by the core itself: as if it came from another node. */
+static void reload_registry(struct verify *v, struct state_snapshot *snapshot)
+{
+    free(v->registry);
+    v->chain.registry_count = registry_load(&v->registry, state_mem_ops(), snapshot);
+    v->chain.registry = v->registry;
+}
+
+static void start_replay(struct verify *v)
+{
+    v->state = state_mem_new();
+    memcpy(v->chain.id, v->genesis.hash, HASH_SIZE);
+    memcpy(v->chain.producer, v->genesis.producer, TX_KEY_SIZE);
+    v->chain.byzantine = v->genesis.flags & BLOCK_BYZANTINE;
+    v->chain.find_block = find_block;
+    v->chain.arg = v;
+    struct state_snapshot *snapshot = state_mem_ops()->snapshot_begin(v->state);
+    v->policy = rbac_policy_load(state_mem_ops(), snapshot);
+    state_mem_ops()->snapshot_end(snapshot);
+}
+
+/* All rules of a block, and then its effect. */
 static int replay(struct verify *v, const struct block *block, struct err *err)
 {
-    struct consensus_event event = {.type = CONSENSUS_RECEIVED,
-                                    .now_us = block->header.time_us,
-                                    .height = block->header.height,
-                                    .block = block};
-    struct consensus_update update;
-    int rc = consensus_step(v->core, &event, &update, err);
-    if (rc < 0)
-        return rc;
-    state_mem_apply(v->state, &update.persist->state);
-    event.type = CONSENSUS_PERSISTED;
-    return consensus_step(v->core, &event, &update, err);
+    struct state_snapshot *snapshot = state_mem_ops()->snapshot_begin(v->state);
+    struct state_view *view = state_view_new(state_mem_ops(), snapshot, state_mem_hash(v->state));
+    state_view_begin(view, block->header.time_us);
+    reload_registry(v, snapshot);
+    v->chain.height = v->parent.height;
+    struct validator *validator = validator_new(&v->chain, view, v->policy);
+    int rc = validator_check_block(validator, &v->parent, block, err);
+    if (!rc) {
+        struct state_update update;
+        state_view_update(view, &block->header, &update);
+        state_mem_apply(v->state, &update);
+        rbac_policy_release(v->policy);
+        v->policy = rbac_policy_retain(validator_policy(validator));
+    }
+    validator_free(validator);
+    state_view_free(view);
+    state_mem_ops()->snapshot_end(snapshot);
+    return rc;
 }
 
 static int check_header(struct verify *v, const struct block_header *header, struct err *err)
@@ -88,8 +119,6 @@ static int check_header(struct verify *v, const struct block_header *header, str
         return fault(err, header->height, "it does not stand on its parent");
     if (header->time_us <= v->parent.time_us)
         return fault(err, header->height, "its time is not later than its parent's");
-    if (memcmp(header->producer, v->genesis.producer, TX_KEY_SIZE) != 0)
-        return fault(err, header->height, "its producer is no validator");
     return block_verify_signature(header, err);
 }
 
@@ -102,8 +131,9 @@ static int check_body(const struct block *block, struct err *err)
         return fault(err, block->header.height, "its Merkle root is another");
     if (!order_is_canonical(block->txs, block->header.tx_count))
         return fault(err, block->header.height, "its transactions are not in order");
+    struct tx_batches batches = {0};
     for (uint32_t i = 0; i < block->header.tx_count; i++) {
-        int rc = tx_verify_signatures(block->txs[i], err);
+        int rc = tx_verify_signatures(block->txs[i], &batches, err);
         if (rc < 0)
             return rc;
     }
@@ -112,10 +142,11 @@ static int check_body(const struct block *block, struct err *err)
 
 static void end_replay(struct verify *v)
 {
-    consensus_free(v->core);
-    v->core = NULL;
-    if (v->state)
-        state_mem_free(v->state);
+    rbac_policy_release(v->policy);
+    v->policy = NULL;
+    free(v->registry);
+    v->registry = NULL;
+    state_mem_free(v->state);
     v->state = NULL;
 }
 
@@ -130,7 +161,7 @@ static int check_contents(struct verify *v, uint64_t height, struct err *err)
         return 0;
     }
     if (!rc)
-        rc = v->core ? replay(v, block, err) : check_body(block, err);
+        rc = v->state ? replay(v, block, err) : check_body(block, err);
     if (!rc) {
         v->report->bodies++;
         v->report->transactions += block->header.tx_count;
@@ -190,6 +221,31 @@ static int take_head(struct verify *v, struct state_snapshot **snapshot, struct 
     return rc < 0 ? rc : blockstore_header_at(v->store, height, &v->report->head, err);
 }
 
+/* A running node of several may go over to another branch meanwhile: blocks are read one by one. */
+static bool branch_changed(struct verify *v)
+{
+    struct block_header now;
+    return blockstore_header_at(v->store, v->parent.height, &now, NULL) < 0 ||
+           memcmp(now.hash, v->parent.hash, HASH_SIZE) != 0;
+}
+
+/* The block to begin behind: the genesis, or the oldest that a snapshot came with. */
+static int take_start(struct verify *v, const struct blockstore_stats *stats, struct err *err)
+{
+    int rc = blockstore_header_at(v->store, 0, &v->genesis, err);
+    if (!rc)
+        rc = check_genesis(v, err);
+    v->parent = v->genesis;
+    v->report->snapshot = stats->base_height;
+    if (rc || stats->first_header <= 1)
+        return rc;
+    rc = blockstore_header_at(v->store, stats->first_header, &v->parent, err);
+    if (!rc)
+        rc = block_verify_signature(&v->parent, err);
+    v->report->blocks++;
+    return rc < 0 ? fault_wrap(err, rc, stats->first_header) : 0;
+}
+
 int chain_verify(struct blockstore *store, chain_verify_progress_fn progress, void *arg,
                  struct chain_verify_report *report, struct err *err)
 {
@@ -201,16 +257,16 @@ int chain_verify(struct blockstore *store, chain_verify_progress_fn progress, vo
     if (!rc)
         rc = blockstore_stats(store, &stats, err);
     if (!rc)
-        rc = blockstore_header_at(store, 0, &v.genesis, err);
-    if (!rc)
-        rc = check_genesis(&v, err);
+        rc = take_start(&v, &stats, err);
     if (!rc && stats.oldest_body == 0) {
         report->replayed_from = 0;
-        rc = start_replay(&v, err);
+        start_replay(&v);
     }
-    v.parent = v.genesis;
-    for (uint64_t height = 1; !rc && height <= report->head.height; height++) {
+    for (uint64_t height = v.parent.height + 1; !rc && height <= report->head.height; height++) {
         rc = check_block(&v, height, stats.oldest_body, err);
+        if (rc && branch_changed(&v))
+            rc = err_set(err, ERR_UNAVAILABLE,
+                         "the node went over to another branch while it was checked: check again");
         if (progress && !rc)
             progress(arg, height, report->head.height);
     }

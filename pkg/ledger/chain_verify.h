@@ -5,7 +5,9 @@
  * Then the state in the store is compared with the head's state hash, object by object.
  *
  * Where old bodies were pruned the replay cannot start: then headers are checked from the genesis, bodies
- * from the oldest one on (all but inputs, scripts and state), and the store's state against the head.
+ * from the oldest one on (all but inputs, scripts and state), and the store's state against the head. A store
+ * that was made of a snapshot has no headers between the genesis and those that came with it: they are
+ * checked from the oldest of these on. Nor can a chain be replayed whose genesis carries another one's state.
  */
 #ifndef KATENA_LEDGER_CHAIN_VERIFY_H
 #define KATENA_LEDGER_CHAIN_VERIFY_H
@@ -13,6 +15,7 @@
 #include "base/err.h"
 #include "blockstore/blockstore.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct chain_verify_report {
@@ -21,6 +24,8 @@ struct chain_verify_report {
     uint64_t transactions;
     uint64_t objects;       /* of the store's state */
     uint64_t replayed_from; /* UINT64_MAX: nothing was replayed, since bodies are pruned */
+    bool carried;           /* the genesis begins with another chain's state (BLOCK_CARRIES) */
+    uint64_t snapshot;      /* height of the block with whose state the store began; 0: with the genesis */
     struct block_header head;
 };
 

@@ -1,237 +1,21 @@
-/*
- * See ledger.h.
- *
- * One thread at a time has the core: the ledger's own thread, which takes all that is queued, makes one block
- * of it, commits it, answers, and looks again; or a submitter that asked for it and found the core free,
- * which does one such round and saves itself two hand-offs between threads. Whatever is submitted while a
- * round is going on waits in the queue and shares the next block's commit.
- */
+/* See ledger.h: opening and closing, and small things. ledger_internal.h says where the rest is. */
 #include "ledger/ledger_internal.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "blockstore/dir.h"
+#include "validator/rbac_policy.h"
 
-#include <assert.h>
 #include <string.h>
-
-/* ---- one round of the core ---- */
-
-static void answer(const struct consensus_update *update)
-{
-    for (size_t i = 0; i < update->answer_count; i++) {
-        const struct consensus_answer *a = &update->answers[i];
-        struct submission *submission = a->token;
-        struct ledger_result result = {
-            .code = a->code, .message = a->message, .height = a->height, .rv = a->rv};
-        memcpy(result.tx_id, a->tx_id, TX_ID_SIZE);
-        submission->done(submission->arg, &result);
-        free(submission);
-    }
-}
-
-/* Steps the core; an error is of the store, and there is nobody but the log to tell. */
-static void step(struct ledger *ledger, const struct consensus_event *event, struct consensus_update *update)
-{
-    struct err err = {0};
-    if (consensus_step(ledger->core, event, update, &err) < 0)
-        log_error("ledger", "%s", err.message);
-}
-
-static void publish_policy(struct ledger *ledger)
-{
-    struct rbac_policy *policy = consensus_policy(ledger->core);
-    if (policy == ledger->policy)
-        return;
-    rbac_policy_retain(policy);
-    pthread_mutex_lock(&ledger->lock);
-    struct rbac_policy *old = ledger->policy;
-    ledger->policy = policy;
-    pthread_mutex_unlock(&ledger->lock);
-    rbac_policy_release(old);
-}
-
-static void notify(struct ledger *ledger, const struct state_update *update)
-{
-    pthread_rwlock_rdlock(&ledger->subscribers_lock);
-    for (const struct subscriber *s = ledger->subscribers; s; s = s->next)
-        s->fn(s->arg, update->height, update->head_rv, update->changes, update->change_count);
-    pthread_rwlock_unlock(&ledger->subscribers_lock);
-}
-
-/* Writes a block and lets everyone know: subscribers first, then those who wait for its transactions. */
-static void persist(struct ledger *ledger, const struct consensus_persist *persist)
-{
-    struct err err = {0};
-    struct consensus_update update;
-    struct consensus_event event = {.type = CONSENSUS_PERSISTED, .height = persist->state.height};
-    if (blockstore_commit(ledger->store, persist->block, &persist->state, &err) < 0) {
-        log_error("ledger", "block %llu was not written: %s", (unsigned long long)event.height, err.message);
-        event.type = CONSENSUS_PERSIST_FAILED;
-    } else {
-        notify(ledger, &persist->state);
-    }
-    event.now_us = clock_wall_us();
-    step(ledger, &event, &update);
-    publish_policy(ledger);
-    answer(&update);
-}
-
-/* Makes and commits blocks until the core has nothing pending. */
-static void make_blocks(struct ledger *ledger)
-{
-    while (consensus_pending(ledger->core)) {
-        struct consensus_event tick = {.type = CONSENSUS_TICK, .now_us = clock_wall_us()};
-        struct consensus_update update;
-        step(ledger, &tick, &update);
-        /* What persist names stays valid until it is reported as written; the answers do not. */
-        const struct consensus_persist *to_write = update.persist;
-        bool progress = to_write || update.answer_count;
-        answer(&update);
-        if (to_write)
-            persist(ledger, to_write);
-        if (!progress)
-            break;
-    }
-}
-
-/* One round: all of a detached queue into one block, or as many as it takes. The caller has the core. */
-static void run_round(struct ledger *ledger, struct submission *list)
-{
-    while (list) {
-        struct submission *submission = list;
-        list = submission->next;
-        struct consensus_event event = {
-            .type = CONSENSUS_SUBMIT, .now_us = clock_wall_us(), .tx = submission->tx, .token = submission};
-        struct consensus_update update;
-        step(ledger, &event, &update);
-        answer(&update);
-    }
-    make_blocks(ledger);
-}
-
-static struct submission *detach_queue(struct ledger *ledger)
-{
-    struct submission *list = ledger->first;
-    ledger->first = NULL;
-    ledger->last = &ledger->first;
-    return list;
-}
-
-static void *ledger_run(void *arg)
-{
-    struct ledger *ledger = arg;
-    pthread_mutex_lock(&ledger->lock);
-    for (;;) {
-        while (ledger->busy || (!ledger->first && !ledger->stopping))
-            pthread_cond_wait(&ledger->wake, &ledger->lock);
-        if (!ledger->first)
-            break;
-        ledger->busy = true;
-        while (ledger->first) {
-            struct submission *list = detach_queue(ledger);
-            pthread_mutex_unlock(&ledger->lock);
-            run_round(ledger, list);
-            pthread_mutex_lock(&ledger->lock);
-        }
-        ledger->busy = false;
-    }
-    pthread_mutex_unlock(&ledger->lock);
-    return NULL;
-}
-
-/* ---- submitting ---- */
-
-static struct submission *submission_new(struct tx *tx, ledger_done_fn done, void *arg)
-{
-    struct submission *submission = mem_zalloc(sizeof(*submission));
-    *submission = (struct submission){.tx = tx, .done = done, .arg = arg};
-    return submission;
-}
-
-static void enqueue(struct ledger *ledger, struct submission *submission)
-{
-    *ledger->last = submission;
-    ledger->last = &submission->next;
-}
-
-void ledger_submit(struct ledger *ledger, struct tx *tx, ledger_done_fn done, void *arg)
-{
-    struct submission *submission = submission_new(tx, done, arg);
-    pthread_mutex_lock(&ledger->lock);
-    assert(!ledger->stopping || ledger->busy);
-    bool wake = !ledger->busy && !ledger->first;
-    enqueue(ledger, submission);
-    pthread_mutex_unlock(&ledger->lock);
-    if (wake)
-        pthread_cond_signal(&ledger->wake);
-}
-
-void ledger_submit_inline(struct ledger *ledger, struct tx *tx, ledger_done_fn done, void *arg)
-{
-    pthread_mutex_lock(&ledger->lock);
-    bool idle = !ledger->busy && !ledger->first && !ledger->stopping;
-    if (idle)
-        ledger->busy = true;
-    pthread_mutex_unlock(&ledger->lock);
-    if (!idle) {
-        ledger_submit(ledger, tx, done, arg);
-        return;
-    }
-    run_round(ledger, submission_new(tx, done, arg));
-    pthread_mutex_lock(&ledger->lock);
-    ledger->busy = false;
-    bool wake = ledger->first || ledger->stopping;
-    pthread_mutex_unlock(&ledger->lock);
-    if (wake)
-        pthread_cond_signal(&ledger->wake);
-}
-
-struct waiter {
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    bool finished;
-    struct ledger_result *result;
-    struct err *err;
-};
-
-static void wait_done(void *arg, const struct ledger_result *result)
-{
-    struct waiter *waiter = arg;
-    pthread_mutex_lock(&waiter->lock);
-    *waiter->result = *result;
-    waiter->result->message = ""; /* the core's memory; err has the text */
-    if (result->code)
-        err_set(waiter->err, result->code, "%s", result->message);
-    waiter->finished = true;
-    pthread_cond_signal(&waiter->cond);
-    pthread_mutex_unlock(&waiter->lock);
-}
-
-int ledger_submit_wait(struct ledger *ledger, struct tx *tx, struct ledger_result *result, struct err *err)
-{
-    struct ledger_result own;
-    struct waiter waiter = {.result = result ? result : &own, .err = err};
-    pthread_mutex_init(&waiter.lock, NULL);
-    pthread_cond_init(&waiter.cond, NULL);
-    ledger_submit_inline(ledger, tx, wait_done, &waiter);
-    pthread_mutex_lock(&waiter.lock);
-    while (!waiter.finished)
-        pthread_cond_wait(&waiter.cond, &waiter.lock);
-    pthread_mutex_unlock(&waiter.lock);
-    pthread_mutex_destroy(&waiter.lock);
-    pthread_cond_destroy(&waiter.cond);
-    return waiter.result->code;
-}
 
 /* ---- opening and closing ---- */
 
 /* The first block of a new chain, written like any other. */
-static int make_genesis(struct ledger *ledger, struct err *err)
+static int make_genesis(struct ledger *ledger, bool byzantine, struct err *err)
 {
-    struct block *genesis = block_genesis(clock_wall_us(), ledger->secret_key);
+    struct block *genesis =
+        block_genesis_with(clock_wall_us(), byzantine ? BLOCK_BYZANTINE : 0, ledger->secret_key);
     struct lthash empty;
     lthash_init(&empty);
     struct state_update update = {.head_rv = block_head_rv(&genesis->header), .hash = &empty};
@@ -242,67 +26,63 @@ static int make_genesis(struct ledger *ledger, struct err *err)
 }
 
 /* The key and the chain belong together: a new key is made only for a new chain. */
-static int open_chain(struct ledger *ledger, const char *dir, struct err *err)
+static int open_key(struct ledger *ledger, const char *dir, bool fresh, struct err *err)
 {
     mem_auto char *key_path = mem_printf("%s/node.key", dir);
     struct err missing;
-    struct blockstore_head head;
-    bool fresh = blockstore_head(ledger->store, &head, err) == ERR_NOT_FOUND;
     int rc = node_key_load(ledger->secret_key, key_path, &missing);
     if (rc == ERR_NOT_FOUND && fresh)
-        rc = node_key_make(ledger->secret_key, key_path, err);
-    else if (rc == ERR_NOT_FOUND)
-        rc = err_set(
+        return node_key_make(ledger->secret_key, key_path, err);
+    if (rc == ERR_NOT_FOUND)
+        return err_set(
             err, rc,
             "%s is missing, and without it this node cannot go on with its chain: restore it from a backup",
             key_path);
-    else if (rc < 0)
-        rc = err_set(err, rc, "%s", missing.message);
-    if (!rc && fresh)
-        rc = make_genesis(ledger, err);
-    return rc;
+    return rc < 0 ? err_set(err, rc, "%s", missing.message) : 0;
 }
 
-static int start_core(struct ledger *ledger, struct err *err)
+static int open_chain(struct ledger *ledger, const struct ledger_options *options, const char *dir,
+                      struct err *err)
 {
-    struct block_header genesis;
     struct blockstore_head head;
-    int rc = blockstore_header_at(ledger->store, 0, &genesis, err);
+    struct block_header genesis;
+    bool fresh = blockstore_head(ledger->store, &head, err) == ERR_NOT_FOUND;
+    if (fresh && options->chain_id)
+        return err_set(err, ERR_NOT_FOUND, "there is no chain in %s", dir);
+    int rc = open_key(ledger, dir, fresh, err);
+    if (!rc && fresh)
+        rc = make_genesis(ledger, options->byzantine, err);
     if (!rc)
-        rc = blockstore_head(ledger->store, &head, err);
+        rc = blockstore_header_at(ledger->store, 0, &genesis, err);
     if (rc < 0)
         return rc;
+    if (options->chain_id && memcmp(genesis.hash, options->chain_id, TX_ID_SIZE) != 0)
+        return err_set(err, ERR_CONFLICT, "%s has the chain of another cluster", dir);
     memcpy(ledger->chain_id, genesis.hash, TX_ID_SIZE);
-    struct consensus_options options = {
-        .genesis = &genesis,
-        .head = &head.header,
-        .state_hash = &head.state_hash,
-        .store_ops = blockstore_ops(),
-        .store = ledger->store,
-    };
-    memcpy(options.secret_key, ledger->secret_key, sizeof(options.secret_key));
-    rc = consensus_new(&ledger->core, &options, err);
-    if (!rc)
-        publish_policy(ledger);
-    return rc;
+    return 0;
 }
 
-static int start_thread(struct ledger *ledger, struct err *err)
+static struct ledger *ledger_new(void)
 {
-    int rc = pthread_create(&ledger->thread, NULL, ledger_run, ledger);
-    if (rc)
-        return err_set(err, ERR_INTERNAL, "cannot start a thread: %s", strerror(rc));
-    ledger->thread_started = true;
-    return 0;
+    struct ledger *ledger = mem_zalloc(sizeof(*ledger));
+    ledger->last = &ledger->first;
+    ledger->asleep_until_us = INT64_MIN;
+    pthread_mutex_init(&ledger->lock, NULL);
+    pthread_cond_init(&ledger->wake, NULL);
+    pthread_cond_init(&ledger->switched, NULL);
+    pthread_rwlock_init(&ledger->ops_lock, NULL);
+    pthread_rwlock_init(&ledger->subscribers_lock, NULL);
+    pthread_mutex_init(&ledger->finals_lock, NULL);
+    pthread_rwlock_init(&ledger->members_lock, NULL);
+    ledger->memory = tx_memory_new();
+    ledger->known_batches = known_batches_new();
+    ledger->sync_server = sync_server_new(ledger);
+    return ledger;
 }
 
 int ledger_open(struct ledger **out, const struct ledger_options *options, struct err *err)
 {
-    struct ledger *ledger = mem_zalloc(sizeof(*ledger));
-    ledger->last = &ledger->first;
-    pthread_mutex_init(&ledger->lock, NULL);
-    pthread_cond_init(&ledger->wake, NULL);
-    pthread_rwlock_init(&ledger->subscribers_lock, NULL);
+    struct ledger *ledger = ledger_new();
     mem_auto char *dir = mem_printf("%s/chain", options->data_dir);
     struct blockstore_options store_options = {.dir = dir,
                                                .retention_us = options->retention_us,
@@ -312,11 +92,9 @@ int ledger_open(struct ledger **out, const struct ledger_options *options, struc
     if (!rc)
         rc = blockstore_open(&ledger->store, &store_options, err);
     if (!rc)
-        rc = open_chain(ledger, dir, err);
+        rc = open_chain(ledger, options, dir, err);
     if (!rc)
-        rc = start_core(ledger, err);
-    if (!rc)
-        rc = start_thread(ledger, err);
+        rc = ledger_core_start(ledger, err);
     if (rc < 0) {
         ledger_close(ledger);
         return rc;
@@ -329,23 +107,23 @@ void ledger_close(struct ledger *ledger)
 {
     if (!ledger)
         return;
-    if (ledger->thread_started) {
-        pthread_mutex_lock(&ledger->lock);
-        ledger->stopping = true;
-        pthread_mutex_unlock(&ledger->lock);
-        pthread_cond_signal(&ledger->wake);
-        pthread_join(ledger->thread, NULL);
-    }
-    assert(!ledger->first);
-    if (ledger->core)
-        consensus_free(ledger->core);
+    ledger_core_stop(ledger);
     if (ledger->policy)
         rbac_policy_release(ledger->policy);
+    sync_server_free(ledger->sync_server);
     blockstore_close(ledger->store);
     ledger_subscribe(ledger, NULL, NULL);
+    ledger_subscribe_events(ledger, NULL, NULL);
+    tx_memory_free(ledger->memory);
+    known_batches_free(ledger->known_batches);
+    free(ledger->members);
     pthread_mutex_destroy(&ledger->lock);
     pthread_cond_destroy(&ledger->wake);
+    pthread_cond_destroy(&ledger->switched);
+    pthread_rwlock_destroy(&ledger->ops_lock);
     pthread_rwlock_destroy(&ledger->subscribers_lock);
+    pthread_mutex_destroy(&ledger->finals_lock);
+    pthread_rwlock_destroy(&ledger->members_lock);
     explicit_bzero(ledger->secret_key, sizeof(ledger->secret_key));
     free(ledger);
 }
@@ -362,12 +140,12 @@ const uint8_t *ledger_node_public(const struct ledger *ledger)
     return ledger->secret_key + NODE_KEY_SIZE - TX_KEY_SIZE;
 }
 
-int ledger_sign(struct ledger *ledger, struct tx *tx, struct err *err)
+int ledger_encode(struct ledger *ledger, struct tx *tx, struct err *err)
 {
     memcpy(tx->chain_id, ledger->chain_id, TX_ID_SIZE);
     tx->time_us = clock_wall_us();
-    rand_bytes(tx->nonce, sizeof(tx->nonce));
-    return tx_sign(tx, ledger->secret_key, err);
+    rand_id(tx->nonce, sizeof(tx->nonce));
+    return tx_encode(tx, ledger_node_public(ledger), err);
 }
 
 const struct state_store_ops *ledger_store_ops(const struct ledger *ledger)
@@ -405,6 +183,33 @@ void ledger_subscribe(struct ledger *ledger, ledger_block_fn fn, void *arg)
         end_subscriptions(ledger);
     }
     pthread_rwlock_unlock(&ledger->subscribers_lock);
+}
+
+static void end_event_subscriptions(struct ledger *ledger)
+{
+    while (ledger->event_subscribers) {
+        struct event_subscriber *s = ledger->event_subscribers;
+        ledger->event_subscribers = s->next;
+        free(s);
+    }
+}
+
+void ledger_subscribe_events(struct ledger *ledger, ledger_event_fn fn, void *arg)
+{
+    pthread_rwlock_wrlock(&ledger->subscribers_lock);
+    if (fn) {
+        struct event_subscriber *subscriber = mem_zalloc(sizeof(*subscriber));
+        *subscriber = (struct event_subscriber){fn, arg, ledger->event_subscribers};
+        ledger->event_subscribers = subscriber;
+    } else {
+        end_event_subscriptions(ledger);
+    }
+    pthread_rwlock_unlock(&ledger->subscribers_lock);
+}
+
+uint64_t ledger_branch(const struct ledger *ledger)
+{
+    return atomic_load(&ledger->branch);
 }
 
 struct rbac_policy *ledger_policy(struct ledger *ledger)

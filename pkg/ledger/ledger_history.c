@@ -176,7 +176,17 @@ static int find_position(struct ledger *ledger, uint64_t since, const struct blo
     if (!rc && *height < head->height && time_us < blockstore_horizon_us(ledger->store))
         return err_set(err, ERR_EXPIRED, "resourceVersion %llu is older than the retained history",
                        (unsigned long long)since);
+    /* At the end of a block nothing of it is asked for, and its body may not be here: a store that was made
+     * of a snapshot begins behind one. */
+    if (!rc && since == block_head_rv(&header))
+        ++*height;
     return rc;
+}
+
+/* Whether the chain was the same at two moments: from odd to even it is only that subscribers were told. */
+static bool same_chain(uint64_t before, uint64_t after)
+{
+    return before == after || (before % 2 == 1 && after == before + 1);
 }
 
 int ledger_history(struct ledger *ledger, uint64_t since, uint64_t until, ledger_change_fn fn, void *arg,
@@ -184,6 +194,7 @@ int ledger_history(struct ledger *ledger, uint64_t since, uint64_t until, ledger
 {
     struct blockstore_head head;
     uint64_t height;
+    uint64_t branch = ledger_branch(ledger);
     int rc = blockstore_head(ledger->store, &head, err);
     if (!rc)
         rc = find_position(ledger, since, &head.header, &height, err);
@@ -192,5 +203,42 @@ int ledger_history(struct ledger *ledger, uint64_t since, uint64_t until, ledger
     for (; !rc && more && height <= head.header.height; height++)
         rc = replay_block(&history, height, since, until, fn, arg, &more, err);
     history_free(&history);
+    /* What was read may be of two branches, and an error may come from that. */
+    if (!same_chain(branch, ledger_branch(ledger)))
+        return err_set(err, ERR_EXPIRED, "the chain was exchanged for another branch");
     return rc;
+}
+
+/* ---- positions ---- */
+
+void ledger_note_abandoned(struct ledger *ledger, uint64_t after, uint64_t until)
+{
+    pthread_mutex_lock(&ledger->lock);
+    ledger->abandoned[ledger->abandoned_count++ % ABANDONED_MAX] = (struct abandoned){after, until};
+    pthread_mutex_unlock(&ledger->lock);
+}
+
+static bool is_abandoned(struct ledger *ledger, uint64_t rv)
+{
+    bool found = false;
+    pthread_mutex_lock(&ledger->lock);
+    for (size_t i = 0; i < ABANDONED_MAX && i < ledger->abandoned_count; i++)
+        found |= rv > ledger->abandoned[i].after && rv <= ledger->abandoned[i].until;
+    pthread_mutex_unlock(&ledger->lock);
+    return found;
+}
+
+enum ledger_position ledger_position(struct ledger *ledger, uint64_t rv)
+{
+    struct err err;
+    struct blockstore_head head;
+    uint64_t height;
+    if (blockstore_head(ledger->store, &head, &err))
+        return LEDGER_POSITION_OLD;
+    if (rv > block_head_rv(&head.header))
+        return is_abandoned(ledger, rv) ? LEDGER_POSITION_ABANDONED : LEDGER_POSITION_AHEAD;
+    if (!find_position(ledger, rv, &head.header, &height, &err))
+        return LEDGER_POSITION_KNOWN;
+    return block_time_of_rv(rv) < blockstore_horizon_us(ledger->store) ? LEDGER_POSITION_OLD
+                                                                       : LEDGER_POSITION_ABANDONED;
 }

@@ -42,16 +42,21 @@ int node_key_load(uint8_t out[NODE_KEY_SIZE], const char *path, struct err *err)
 
 int node_key_make(uint8_t out[NODE_KEY_SIZE], const char *path, struct err *err)
 {
-    char temporary[4096];
     uint8_t public_key[crypto_sign_PUBLICKEYBYTES];
-    snprintf(temporary, sizeof(temporary), "%s.tmp", path);
     crypto_sign_keypair(public_key, out);
+    return node_key_save(out, path, err);
+}
+
+int node_key_save(const uint8_t key[NODE_KEY_SIZE], const char *path, struct err *err)
+{
+    char temporary[4096];
+    snprintf(temporary, sizeof(temporary), "%s.tmp", path);
     unlink(temporary);
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return err_set_errno(err, "cannot make the node key %s", path);
     int rc = 0;
-    if (write(fd, out, NODE_KEY_SIZE) != NODE_KEY_SIZE || fsync(fd) < 0 || link(temporary, path) < 0)
+    if (write(fd, key, NODE_KEY_SIZE) != NODE_KEY_SIZE || fsync(fd) < 0 || link(temporary, path) < 0)
         rc = err_set_errno(err, "cannot make the node key %s", path);
     close(fd);
     unlink(temporary);

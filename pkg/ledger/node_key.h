@@ -14,4 +14,7 @@ int node_key_load(uint8_t out[NODE_KEY_SIZE], const char *path, struct err *err)
 /* Makes a new key and writes it durably; never over an existing one. */
 int node_key_make(uint8_t out[NODE_KEY_SIZE], const char *path, struct err *err);
 
+/* Writes a key durably; never over an existing one. */
+int node_key_save(const uint8_t key[NODE_KEY_SIZE], const char *path, struct err *err);
+
 #endif

@@ -4,6 +4,7 @@
 #include "base/hex.h"
 #include "base/mem.h"
 #include "chain/merkle.h"
+#include "chain/tx_batch.h"
 #include "codec/json.h"
 
 #include <sodium.h>
@@ -134,7 +135,7 @@ static int check_tx(struct proof_result *out, const json_t *proof, struct err *e
     int rc = pruned ? tx_decode_pruned(&out->tx, (uint8_t *)bytes.data, bytes.len, err)
                     : tx_decode(&out->tx, (uint8_t *)bytes.data, bytes.len, err);
     if (!rc)
-        rc = tx_verify_signatures(out->tx, err);
+        rc = tx_verify_signatures(out->tx, NULL, err);
     if (rc < 0)
         return err_wrap(err, "the proof does not hold");
     if (memcmp(id, out->tx->id, TX_ID_SIZE) != 0)

@@ -33,7 +33,7 @@ static void put_sealed(struct ledger *ledger, const char *name)
     tx_set_verb(tx, "create", "");
     tx_add_input(tx, &input);
     tx_add_output(tx, &output);
-    if (ledger_sign(ledger, tx, &err) < 0 || ledger_submit_wait(ledger, tx, NULL, &err) < 0) {
+    if (ledger_encode(ledger, tx, &err) < 0 || ledger_submit_wait(ledger, tx, NULL, &err) < 0) {
         fprintf(stderr, "%s\n", err.message);
         exit(1);
     }

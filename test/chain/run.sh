@@ -56,7 +56,7 @@ expect 'No conflicts' chain conflicts
 
 chain prove "$id" -o "$dir/proof"
 expect 'The proof holds' "$katena" chain verify --proof "$dir/proof"
-producer=$(chain status | sed -n 's/^validator: *//p')
+producer=$(chain status | sed -n 's/^first validator: *//p')
 head=$(chain status | sed -n 's/^head: *//p')
 expect 'The proof holds' "$katena" chain verify --proof "$dir/proof" --producer "$producer"
 expect_failure 'another key' "$katena" chain verify --proof "$dir/proof" --producer "$head"

@@ -5,8 +5,7 @@
 #include "base/mem.h"
 #include "chain/block.h"
 #include "chain/tx.h"
-#include "consensus/consensus.h"
-#include "state/state_mem.h"
+#include "chain_store.h"
 #include "tx_fixture.h"
 
 #include <assert.h>
@@ -16,19 +15,23 @@
 
 struct chain_fixture {
     struct tx_fixture tx;
-    struct state_mem *store;
+    struct chain_store mem;
+    struct state_mem *store; /* its state */
     struct consensus *consensus;
 };
 
 /* Opens the consensus manager at what the store has, as a node does at its start. */
-static inline void chain_fixture_open(struct chain_fixture *f, const struct block_header *head)
+static inline void chain_fixture_open(struct chain_fixture *f)
 {
     struct consensus_options options = {
         .genesis = &f->tx.genesis->header,
-        .head = head,
-        .state_hash = state_mem_hash(f->store),
-        .store_ops = state_mem_ops(),
-        .store = f->store,
+        .store_ops = chain_store_state_ops(),
+        .chain_ops = chain_store_chain_ops(),
+        .store = &f->mem,
+        .record = f->mem.record.len ? f->mem.record.data : NULL,
+        .record_len = f->mem.record.len,
+        .settings = CONSENSUS_SETTINGS_DEFAULT,
+        .now_us = f->tx.now_us,
     };
     memcpy(options.secret_key, f->tx.secret_key, sizeof(options.secret_key));
     struct err err;
@@ -37,17 +40,29 @@ static inline void chain_fixture_open(struct chain_fixture *f, const struct bloc
     (void)rc;
 }
 
+/* A new chain on the genesis in f->tx. */
+static inline void chain_fixture_start(struct chain_fixture *f)
+{
+    chain_store_begin(&f->mem, f->tx.genesis);
+    f->store = f->mem.state;
+    chain_fixture_open(f);
+}
+
+static inline void chain_fixture_stop(struct chain_fixture *f)
+{
+    consensus_free(f->consensus);
+    chain_store_end(&f->mem);
+}
+
 static inline void chain_fixture_begin(struct chain_fixture *f)
 {
     tx_fixture_begin(&f->tx);
-    f->store = state_mem_new();
-    chain_fixture_open(f, &f->tx.genesis->header);
+    chain_fixture_start(f);
 }
 
 static inline void chain_fixture_end(struct chain_fixture *f)
 {
-    consensus_free(f->consensus);
-    state_mem_free(f->store);
+    chain_fixture_stop(f);
     tx_fixture_end(&f->tx);
 }
 
@@ -74,12 +89,22 @@ static inline int chain_fixture_tick(struct chain_fixture *f, struct consensus_u
 static inline void chain_fixture_persist(struct chain_fixture *f, const struct consensus_persist *persist,
                                          struct consensus_update *update)
 {
-    state_mem_apply(f->store, &persist->state);
-    struct consensus_event event = {
-        .type = CONSENSUS_PERSISTED, .now_us = f->tx.now_us, .height = persist->block->header.height};
+    chain_store_persist(&f->mem, persist);
+    struct consensus_event event = {.type = CONSENSUS_PERSISTED, .now_us = f->tx.now_us};
     int rc = consensus_step(f->consensus, &event, update, NULL);
     assert(rc == 0);
     (void)rc;
+}
+
+/* A block from a peer, checked as far as its signatures go. */
+static inline int chain_fixture_receive(struct chain_fixture *f, const struct block *block,
+                                        struct consensus_update *update, struct err *err)
+{
+    static const uint8_t peer[TX_KEY_SIZE] = {1};
+    struct message message = {.type = MESSAGE_BLOCK, .block = chain_store_copy(block), .verified = true};
+    struct consensus_event event = {
+        .type = CONSENSUS_MESSAGE, .now_us = f->tx.now_us, .peer = peer, .message = &message};
+    return consensus_step(f->consensus, &event, update, err);
 }
 
 /* Submits one transaction, makes its block, and returns the answer; the message is copied. */

@@ -6,6 +6,7 @@
 #include "ledger/ledger.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FIXTURE_NAMESPACE "default"
@@ -78,7 +79,7 @@ static inline struct tx *fixture_tx(struct ledger *ledger, const char *resource,
     }
     tx_add_output(tx, &output);
     struct err err;
-    if (ledger_sign(ledger, tx, &err) < 0) {
+    if (ledger_encode(ledger, tx, &err) < 0) {
         fprintf(stderr, "%s\n", err.message);
         abort();
     }
@@ -89,6 +90,19 @@ static inline int fixture_put(struct ledger *ledger, const char *resource, const
                               const char *value, struct ledger_result *result, struct err *err)
 {
     return ledger_submit_wait(ledger, fixture_tx(ledger, resource, name, value), result, err);
+}
+
+/* The same where it has to succeed; returns the resourceVersion. */
+static inline uint64_t fixture_must_put(struct ledger *ledger, const char *resource, const char *name,
+                                        const char *value)
+{
+    struct ledger_result result;
+    struct err err;
+    if (fixture_put(ledger, resource, name, value, &result, &err)) {
+        fprintf(stderr, "%s/%s was not written: %s\n", resource, name, err.message);
+        abort();
+    }
+    return result.rv;
 }
 
 #endif

@@ -6,9 +6,12 @@
 #include "base/log.h"
 #include "blockstore/blockstore.h"
 #include "blockstore/recent.h"
+#include "ledger/ledger_internal.h"
 
 #include <pthread.h>
 #include <sys/stat.h>
+
+#define PATIENCE_MS 20000
 
 struct bench {
     struct scratch dir;
@@ -368,6 +371,54 @@ static void test_lost_key(void **state)
     assert_non_null(strstr(err.message, "node.key"));
 }
 
+static void ignore_answer(void *arg, const struct ledger_result *result)
+{
+    (void)arg;
+    (void)result;
+}
+
+static bool sleeps_for_ever(struct ledger *ledger)
+{
+    pthread_mutex_lock(&ledger->lock);
+    bool sleeps = ledger->asleep_until_us == INT64_MAX && ledger->deadline_us == INT64_MAX;
+    pthread_mutex_unlock(&ledger->lock);
+    return sleeps;
+}
+
+/* A node that is alone wants nothing of the time: it is woken by what comes, or never. */
+static void test_idle_is_silent(void **state)
+{
+    struct bench *b = *state;
+    struct err err;
+    struct ledger_result result;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(fixture_put(b->ledger, "configmaps", "a", "1", &result, &err), 0);
+        ledger_submit_inline(b->ledger, fixture_tx(b->ledger, "configmaps", "b", "1"), ignore_answer, NULL);
+        for (int k = 0; k < PATIENCE_MS && !sleeps_for_ever(b->ledger); k++)
+            usleep(1000);
+        assert_true(sleeps_for_ever(b->ledger));
+    }
+    assert_true(ledger_owns(b->ledger, "x", 1));
+    struct ledger_state now;
+    struct ledger_tx_status status;
+    ledger_state(b->ledger, &now);
+    assert_int_equal(now.head_height, now.final_height);
+    assert_memory_equal(now.head_hash, now.final_hash, HASH_SIZE);
+    ledger_tx_status(b->ledger, result.tx_id, &status);
+    assert_int_equal(status.level, LEDGER_IRREVERSIBLE);
+    assert_int_equal(status.height, result.height);
+    assert_int_equal(status.rv, result.rv);
+    result.tx_id[0] ^= 1;
+    ledger_tx_status(b->ledger, result.tx_id, &status);
+    assert_int_equal(status.level, LEDGER_UNKNOWN);
+    struct tx *stale = fixture_tx(b->ledger, "configmaps", "a", "2");
+    assert_int_equal(fixture_put(b->ledger, "configmaps", "a", "3", NULL, &err), 0);
+    assert_int_equal(ledger_submit_wait(b->ledger, stale, &result, &err), ERR_STALE);
+    ledger_tx_status(b->ledger, result.tx_id, &status);
+    assert_int_equal(status.level, LEDGER_REJECTED);
+    assert_true(*status.reason);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_put_read_reopen, setup, teardown),
     cmocka_unit_test_setup_teardown(test_rejections, setup, teardown),
@@ -376,6 +427,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_batches, setup, teardown),
     cmocka_unit_test_setup_teardown(test_every_id_is_found, setup, teardown),
     cmocka_unit_test_setup_teardown(test_many_threads, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_idle_is_silent, setup, teardown),
     cmocka_unit_test_setup_teardown(test_second_open_is_refused, setup, teardown),
     cmocka_unit_test_setup_teardown(test_lost_key, setup, teardown),
 };

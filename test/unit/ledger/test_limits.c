@@ -27,15 +27,6 @@ static struct ledger *open_or_fail(const struct ledger_options *options)
     return ledger;
 }
 
-static uint64_t put(struct ledger *ledger, const char *resource, const char *name, const char *value)
-{
-    struct ledger_result result;
-    struct err err;
-    if (fixture_put(ledger, resource, name, value, &result, &err))
-        fail_msg("%s", err.message);
-    return result.rv;
-}
-
 struct replay {
     int changes, without_old;
     char last_old[64];
@@ -62,7 +53,7 @@ static void write_until_pruned(struct ledger *ledger, const char *first_segment)
     value[sizeof(value) - 1] = '\0';
     for (int i = 0; access(first_segment, F_OK) == 0; i++) {
         assert_true(i < 2000);
-        put(ledger, "configmaps", "busy", value);
+        fixture_must_put(ledger, "configmaps", "busy", value);
         usleep(2000);
     }
 }
@@ -76,8 +67,8 @@ static void test_pruning(void **state)
         .data_dir = dir.path, .retention_us = 500000, .first_segment = 4096, .checkpoint_us = 5000};
     struct ledger *ledger = open_or_fail(&options);
     struct err err;
-    uint64_t old_rv = put(ledger, "namespaces", FIXTURE_NAMESPACE, "x");
-    put(ledger, "configmaps", "calm", "first-one");
+    uint64_t old_rv = fixture_must_put(ledger, "namespaces", FIXTURE_NAMESPACE, "x");
+    fixture_must_put(ledger, "configmaps", "calm", "first-one");
     write_until_pruned(ledger, scratch_file(&dir, "chain/log-00000001.seg"));
 
     struct replay replay = {0};
@@ -85,9 +76,9 @@ static void test_pruning(void **state)
     assert_int_equal(replay.changes, 0);
     /* What was changed long ago, and whose body went with its segment, is still named as what was replaced.
      */
-    uint64_t since = put(ledger, "configmaps", "busy", "1");
-    put(ledger, "configmaps", "calm", "second");
-    put(ledger, "configmaps", "calm", NULL);
+    uint64_t since = fixture_must_put(ledger, "configmaps", "busy", "1");
+    fixture_must_put(ledger, "configmaps", "calm", "second");
+    fixture_must_put(ledger, "configmaps", "calm", NULL);
     assert_int_equal(ledger_history(ledger, since, UINT64_MAX, count_change, &replay, &err), 0);
     assert_int_equal(replay.changes, 2);
     assert_int_equal(replay.without_old, 0);
@@ -134,11 +125,11 @@ static void test_replaced_body_is_gone(void **state)
     struct ledger *ledger = open_or_fail(&options);
     struct err err;
     struct replay replay = {0};
-    put(ledger, "namespaces", FIXTURE_NAMESPACE, "x");
-    put(ledger, "configmaps", "calm", "first-one");
+    fixture_must_put(ledger, "namespaces", FIXTURE_NAMESPACE, "x");
+    fixture_must_put(ledger, "configmaps", "calm", "first-one");
     write_until_pruned(ledger, scratch_file(&dir, "chain/log-00000001.seg"));
-    uint64_t since = put(ledger, "configmaps", "busy", "1");
-    put(ledger, "configmaps", "calm", "second");
+    uint64_t since = fixture_must_put(ledger, "configmaps", "busy", "1");
+    fixture_must_put(ledger, "configmaps", "calm", "second");
     assert_int_equal(ledger_history(ledger, since, UINT64_MAX, replaced_is_first, &replay, &err), 0);
     assert_int_equal(replay.changes, 1);
     assert_string_equal(replay.last_old, "first-one\"");
@@ -181,7 +172,7 @@ static void test_full_disk(void **state)
     char name[32], value[4000];
     memset(value, 'v', sizeof(value) - 1);
     value[sizeof(value) - 1] = '\0';
-    put(ledger, "namespaces", FIXTURE_NAMESPACE, "x");
+    fixture_must_put(ledger, "namespaces", FIXTURE_NAMESPACE, "x");
     int written = 0, rc = 0;
     for (; written < 2000; written++) {
         snprintf(name, sizeof(name), "n%d", written);
@@ -205,7 +196,7 @@ static void test_full_disk(void **state)
             assert_int_equal(fixture_put(ledger, "configmaps", "another", value, &result, &err),
                              ERR_UNAVAILABLE);
             unlink(ballast);
-            put(ledger, "configmaps", name, value); /* there is room again */
+            fixture_must_put(ledger, "configmaps", name, value); /* there is room again */
             written++;
             ledger_close(ledger);
             ledger = open_or_fail(&options);

@@ -243,13 +243,10 @@ static void collect_end(struct buf *ends, size_t offset)
     buf_append(ends, &offset, sizeof(offset));
 }
 
-static int note_end(void *arg, uint64_t seq, struct blocklog_pos pos, const uint8_t *bytes, size_t len,
-                    struct err *err)
+static int note_end(void *arg, const struct blocklog_record *record, struct err *err)
 {
-    (void)seq;
-    (void)bytes;
     (void)err;
-    collect_end(arg, pos.offset + BLOCKLOG_FRAME_SIZE + len);
+    collect_end(arg, record->pos.offset + BLOCKLOG_FRAME_SIZE + record->len);
     return 0;
 }
 
