@@ -3,6 +3,7 @@
  *
  *     ca.key, ca.crt            the cluster's CA
  *     serving.key, serving.crt  the API's TLS certificate, made anew when it expires or misses an address
+ *     peer.key, peer.crt        for connections between nodes, both sides of them; renewed likewise
  *     service-account.key       signs tokens
  *     seal.key                  seals Secrets
  *
@@ -158,50 +159,81 @@ static int ca_open(struct pki *pki, int64_t now_s, struct err *err)
     return code ? code : pki_file_write(pki->dir, "ca.crt", pki->ca_pem, strlen(pki->ca_pem), err);
 }
 
-static int serving_make(struct pki *pki, gnutls_x509_crt_t *cert, gnutls_x509_privkey_t key,
-                        const char *node_name, const char *const *addresses, int64_t now_s, struct err *err)
+/* A certificate of this node: kept while it is fresh, for this key and names every address. */
+struct own_cert {
+    const char *cert_file, *key_file;
+    enum pki_purpose purpose;
+    const char *common_name, *organization;
+    const char *const *addresses;
+};
+
+static int own_cert_make(struct pki *pki, gnutls_x509_crt_t *cert, gnutls_x509_privkey_t key,
+                         const struct own_cert *own, int64_t now_s, struct err *err)
 {
-    static const char *const organizations[] = {"katena"};
     struct pki_subject subject = {
-        .common_name = node_name && *node_name ? node_name : "katena",
-        .organizations = organizations,
+        .common_name = own->common_name,
+        .organizations = &own->organization,
         .organization_count = 1,
-        .addresses = addresses,
+        .addresses = own->addresses,
     };
     mem_auto char *pem = NULL;
-    int code = pki_cert_make(pki, cert, key, PKI_SERVER, &subject, now_s, PKI_CERT_LIFETIME_S, err);
+    int code = pki_cert_make(pki, cert, key, own->purpose, &subject, now_s, PKI_CERT_LIFETIME_S, err);
     if (!code)
         code = pki_cert_export(*cert, &pem, err);
-    return code ? code : pki_file_write(pki->dir, "serving.crt", pem, strlen(pem), err);
+    return code ? code : pki_file_write(pki->dir, own->cert_file, pem, strlen(pem), err);
 }
 
-static int serving_open(struct pki *pki, const struct pki_options *options, int64_t now_s, struct err *err)
+/* cert_pem and key_pem (may be NULL) are the caller's. */
+static int own_cert_open(struct pki *pki, const struct own_cert *own, int64_t now_s, char **cert_pem,
+                         char **key_pem, struct err *err)
 {
     gnutls_x509_privkey_t key = NULL;
     gnutls_x509_crt_t cert = NULL;
-    struct address_list addresses;
-    addresses_collect(&addresses, options);
-    int code = key_ensure(pki, "serving.key", &key, err);
+    int code = key_ensure(pki, own->key_file, &key, err);
     if (!code)
-        code = cert_load(pki, "serving.crt", &cert, err);
+        code = cert_load(pki, own->cert_file, &cert, err);
     if (!code && !(cert && pki_cert_fresh(pki, cert, now_s) && pki_cert_matches_key(cert, key) &&
-                   pki_cert_covers(cert, addresses.items))) {
+                   pki_cert_covers(cert, own->addresses))) {
         if (cert)
             gnutls_x509_crt_deinit(cert);
         cert = NULL;
-        code = serving_make(pki, &cert, key, options->node_name, addresses.items, now_s, err);
+        code = own_cert_make(pki, &cert, key, own, now_s, err);
     }
-    mem_auto char *pem = NULL;
-    if (!code)
-        code = pki_cert_export(cert, &pem, err);
-    if (!code)
-        code = pki_key_export(key, &pki->serving_key_pem, err);
-    if (!code)
-        pki->serving_pem = mem_printf("%s%s", pem, pki->ca_pem);
+    if (!code && cert_pem)
+        code = pki_cert_export(cert, cert_pem, err);
+    if (!code && key_pem)
+        code = pki_key_export(key, key_pem, err);
     if (cert)
         gnutls_x509_crt_deinit(cert);
     if (key)
         gnutls_x509_privkey_deinit(key);
+    return code;
+}
+
+static int serving_open(struct pki *pki, const struct pki_options *options, int64_t now_s, struct err *err)
+{
+    struct address_list addresses;
+    addresses_collect(&addresses, options);
+    bool named = options->node_name && *options->node_name;
+    mem_auto char *peer_name = mem_printf("system:katena:peer:%s", named ? options->node_name : "");
+    struct own_cert serving = {.cert_file = "serving.crt",
+                               .key_file = "serving.key",
+                               .purpose = PKI_SERVER,
+                               .common_name = named ? options->node_name : "katena",
+                               .organization = "katena",
+                               .addresses = addresses.items};
+    struct own_cert peer = {.cert_file = "peer.crt",
+                            .key_file = "peer.key",
+                            .purpose = PKI_PEER,
+                            .common_name = peer_name,
+                            .organization = "system:katena:peers",
+                            .addresses = addresses.items};
+    mem_auto char *pem = NULL;
+    int code = own_cert_open(pki, &serving, now_s, &pem, &pki->serving_key_pem, err);
+    if (!code)
+        code = own_cert_open(pki, &peer, now_s, NULL, NULL, err);
+    if (!code)
+        pki->serving_pem = mem_printf("%s%s", pem, pki->ca_pem);
     addresses_free(&addresses);
     return code;
 }
@@ -247,6 +279,9 @@ int pki_open(struct pki **out, const struct pki_options *options, struct err *er
     int64_t now_s = time(NULL);
     struct pki *pki = mem_zalloc(sizeof(*pki));
     pki->dir = mem_printf("%s/pki", options->data_dir);
+    pki->ca_path = mem_printf("%s/ca.crt", pki->dir);
+    pki->peer_cert_path = mem_printf("%s/peer.crt", pki->dir);
+    pki->peer_key_path = mem_printf("%s/peer.key", pki->dir);
     int code = directory_lock(options->data_dir, pki->dir, &lock, err);
     if (!code) {
         code = ca_open(pki, now_s, err);
@@ -282,6 +317,9 @@ void pki_close(struct pki *pki)
         gnutls_privkey_deinit(pki->token_key);
     explicit_bzero(pki->seal_key, sizeof(pki->seal_key));
     free(pki->dir);
+    free(pki->ca_path);
+    free(pki->peer_cert_path);
+    free(pki->peer_key_path);
     free(pki->ca_pem);
     free(pki->serving_pem);
     free(pki->serving_key_pem);
@@ -303,6 +341,11 @@ const char *pki_serving_cert(const struct pki *pki)
 const char *pki_serving_key(const struct pki *pki)
 {
     return pki->serving_key_pem;
+}
+
+struct pki_peer_files pki_peer_files(const struct pki *pki)
+{
+    return (struct pki_peer_files){pki->ca_path, pki->peer_cert_path, pki->peer_key_path};
 }
 
 const uint8_t *pki_seal_key(const struct pki *pki)

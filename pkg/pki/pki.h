@@ -20,6 +20,9 @@ struct pki_options {
     const char *const *addresses; /* IPs and DNS names for the serving certificate, NULL-terminated */
 };
 
+#define PKI_SEAL_KEY_SIZE 32
+#define PKI_HASH_SIZE 32
+
 /* Loads, or makes what is missing; renews a certificate that expires within 30 days. */
 int pki_open(struct pki **out, const struct pki_options *options, struct err *err);
 void pki_close(struct pki *pki);
@@ -46,5 +49,29 @@ void pki_jwks(struct pki *pki, struct buf *out);
 
 /* The key that seals Secrets (32 bytes), kept beside the others. */
 const uint8_t *pki_seal_key(const struct pki *pki);
+
+/* Files for the connections between nodes: the CA, and a certificate of this node that is good for both sides
+ * of a connection (CN=system:katena:peer:NAME, O=system:katena:peers). Paths, owned by pki. */
+struct pki_peer_files {
+    const char *ca, *cert, *key;
+};
+struct pki_peer_files pki_peer_files(const struct pki *pki);
+
+/* ---- what all nodes of a cluster have in common ---- */
+
+struct pki_shared {
+    char *ca_cert, *ca_key, *service_account_key; /* PEM; owned */
+    uint8_t seal_key[PKI_SEAL_KEY_SIZE];
+};
+int pki_shared_load(struct pki_shared *out, const struct pki *pki, struct err *err);
+/* Lays it down under <data-dir>/pki before the first pki_open there. ERR_CONFLICT: another cluster's is
+ * there already. */
+int pki_shared_store(const struct pki_shared *shared, const char *data_dir, struct err *err);
+void pki_shared_free(struct pki_shared *shared); /* wipes the keys */
+
+/* SHA-256 of a CA certificate (of its DER form): what join tokens name a cluster by. */
+int pki_ca_hash(uint8_t out[PKI_HASH_SIZE], const char *ca_pem, struct err *err);
+/* Of the CA in a data directory; ERR_NOT_FOUND when it has none. */
+int pki_ca_hash_of(uint8_t out[PKI_HASH_SIZE], const char *data_dir, struct err *err);
 
 #endif

@@ -187,9 +187,10 @@ int pki_cert_make(const struct pki *pki, gnutls_x509_crt_t *out, gnutls_x509_pri
         rc = gnutls_x509_crt_set_basic_constraints(cert, 0, -1);
     if (rc >= 0)
         rc = gnutls_x509_crt_set_key_usage(cert, GNUTLS_KEY_DIGITAL_SIGNATURE);
-    if (rc >= 0)
-        rc = gnutls_x509_crt_set_key_purpose_oid(
-            cert, purpose == PKI_SERVER ? GNUTLS_KP_TLS_WWW_SERVER : GNUTLS_KP_TLS_WWW_CLIENT, 0);
+    if (rc >= 0 && purpose != PKI_CLIENT)
+        rc = gnutls_x509_crt_set_key_purpose_oid(cert, GNUTLS_KP_TLS_WWW_SERVER, 0);
+    if (rc >= 0 && purpose != PKI_SERVER)
+        rc = gnutls_x509_crt_set_key_purpose_oid(cert, GNUTLS_KP_TLS_WWW_CLIENT, 0);
     if (rc >= 0)
         rc = set_key_ids(cert, pki->ca);
     if (rc >= 0)

@@ -11,7 +11,6 @@
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 
-#define PKI_SEAL_KEY_SIZE 32
 #define PKI_RENEW_BEFORE_S (30LL * 24 * 3600)
 #define PKI_CA_LIFETIME_S (10LL * 365 * 24 * 3600)
 #define PKI_CERT_LIFETIME_S (365LL * 24 * 3600)
@@ -25,6 +24,8 @@ struct pki {
 
     char *serving_pem; /* the certificate, then the CA */
     char *serving_key_pem;
+
+    char *ca_path, *peer_cert_path, *peer_key_path;
 
     gnutls_privkey_t token_key;
     gnutls_pubkey_t token_public;
@@ -46,7 +47,7 @@ int pki_file_write(const char *dir, const char *name, const void *bytes, size_t 
 
 /* ---- pki_cert.c ---- */
 
-enum pki_purpose { PKI_SERVER, PKI_CLIENT };
+enum pki_purpose { PKI_SERVER, PKI_CLIENT, PKI_PEER /* both */ };
 
 struct pki_subject {
     const char *common_name;

@@ -19,8 +19,8 @@ static char *directory_make(void)
 static void directory_remove(char *dir)
 {
     const char *const names[] = {
-        "pki/ca.key",   "pki/ca.crt", "pki/serving.key", "pki/serving.crt", "pki/service-account.key",
-        "pki/seal.key", "kubeconfig"};
+        "pki/ca.key",   "pki/ca.crt",   "pki/serving.key", "pki/serving.crt", "pki/service-account.key",
+        "pki/seal.key", "pki/peer.key", "pki/peer.crt",    "kubeconfig"};
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         mem_auto char *path = mem_printf("%s/%s", dir, names[i]);
         unlink(path);
@@ -69,7 +69,7 @@ static void test_first_start_makes_everything_private(void **state)
         files++;
     }
     closedir(d);
-    assert_int_equal(files, 6);
+    assert_int_equal(files, 8);
     directory_remove(dir);
 }
 
@@ -252,6 +252,85 @@ static void test_kubeconfig_is_kept_while_valid(void **state)
     directory_remove(dir);
 }
 
+/* A second directory with what the first one shares: the same CA, the same tokens, the same sealed Secrets.
+ */
+static void test_shared_keys_make_another_node_of_the_cluster(void **state)
+{
+    (void)state;
+    struct pki_shared shared;
+    uint8_t first_hash[PKI_HASH_SIZE], second_hash[PKI_HASH_SIZE];
+    char *first = directory_make(), *second = directory_make();
+    struct pki *a = open_at(first, NULL);
+    assert_int_equal(pki_shared_load(&shared, a, NULL), 0);
+    assert_int_equal(pki_ca_hash_of(second_hash, second, NULL), ERR_NOT_FOUND);
+    assert_int_equal(pki_shared_store(&shared, second, NULL), 0);
+    assert_int_equal(pki_shared_store(&shared, second, NULL), 0); /* once more is harmless */
+    struct pki *b = open_at(second, NULL);
+    assert_string_equal(pki_ca_cert(a), pki_ca_cert(b));
+    assert_string_not_equal(pki_serving_key(a), pki_serving_key(b));
+    assert_memory_equal(pki_seal_key(a), pki_seal_key(b), PKI_SEAL_KEY_SIZE);
+    assert_int_equal(pki_ca_hash(first_hash, pki_ca_cert(a), NULL), 0);
+    assert_int_equal(pki_ca_hash_of(second_hash, second, NULL), 0);
+    assert_memory_equal(first_hash, second_hash, PKI_HASH_SIZE);
+    buf_auto struct buf token = BUF_INIT, claims = BUF_INIT;
+    assert_int_equal(pki_sign_token(a, "{}", &token, NULL), 0);
+    assert_int_equal(pki_verify_token(b, token.data, &claims, NULL), 0);
+    pki_close(a);
+    pki_close(b);
+    pki_shared_free(&shared);
+    directory_remove(first);
+    directory_remove(second);
+}
+
+static void test_two_clusters_do_not_mix(void **state)
+{
+    (void)state;
+    struct pki_shared shared;
+    struct err err;
+    char *first = directory_make(), *second = directory_make();
+    struct pki *a = open_at(first, NULL), *b = open_at(second, NULL);
+    assert_int_equal(pki_shared_load(&shared, a, NULL), 0);
+    assert_int_equal(pki_shared_store(&shared, second, &err), ERR_CONFLICT);
+    free(shared.ca_key);
+    struct pki_shared other;
+    assert_int_equal(pki_shared_load(&other, b, NULL), 0);
+    shared.ca_key = mem_strdup(other.ca_key);
+    assert_int_equal(pki_shared_store(&shared, first, &err), ERR_INVALID); /* not this certificate's key */
+    pki_shared_free(&shared);
+    pki_shared_free(&other);
+    pki_close(a);
+    pki_close(b);
+    directory_remove(first);
+    directory_remove(second);
+}
+
+static void test_peer_certificate_serves_and_connects(void **state)
+{
+    (void)state;
+    char *dir = directory_make();
+    struct pki *pki = open_at(dir, NULL);
+    struct buf pem = BUF_INIT;
+    char oid[64], name[64];
+    bool server = false, client = false;
+    assert_int_equal(pki_file_read(pki->dir, "peer.crt", &pem, NULL), 0);
+    assert_string_equal(strrchr(pki_peer_files(pki).cert, '/'), "/peer.crt");
+    gnutls_x509_crt_t cert = parse(buf_str(&pem));
+    size_t size = sizeof(oid);
+    for (unsigned i = 0; gnutls_x509_crt_get_key_purpose_oid(cert, i, oid, &size, NULL) >= 0; i++) {
+        server |= !strcmp(oid, GNUTLS_KP_TLS_WWW_SERVER);
+        client |= !strcmp(oid, GNUTLS_KP_TLS_WWW_CLIENT);
+        size = sizeof(oid);
+    }
+    assert_true(server && client);
+    size = sizeof(name);
+    assert_true(gnutls_x509_crt_get_dn_by_oid(cert, GNUTLS_OID_X520_COMMON_NAME, 0, 0, name, &size) >= 0);
+    assert_string_equal(name, "system:katena:peer:node-a");
+    gnutls_x509_crt_deinit(cert);
+    buf_free(&pem);
+    pki_close(pki);
+    directory_remove(dir);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_first_start_makes_everything_private),
     cmocka_unit_test(test_second_start_keeps_everything),
@@ -261,6 +340,9 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_damaged_keys_are_refused),
     cmocka_unit_test(test_client_certificate),
     cmocka_unit_test(test_kubeconfig_is_kept_while_valid),
+    cmocka_unit_test(test_shared_keys_make_another_node_of_the_cluster),
+    cmocka_unit_test(test_two_clusters_do_not_mix),
+    cmocka_unit_test(test_peer_certificate_serves_and_connects),
 };
 
 UNIT_MAIN(tests)
