@@ -20,18 +20,17 @@ int admission_namespace(struct api_call *call, const json_t *object)
     const char *namespace = call->request->namespace;
     if (!call->kind->namespaced || !*namespace)
         return 0;
-    const struct schema_kind *namespaces = registry_by_resource("", "v1", "namespaces");
-    struct state_object state;
-    int rc = call_find(call, namespaces, "", namespace, &state);
+    int rc = call_find_parent(call);
     if (rc == ERR_NOT_FOUND)
-        return call_not_found(call, namespaces, namespace);
+        return call_not_found(call, registry_by_resource("", "v1", "namespaces"), namespace);
     if (rc)
         return rc;
+    const struct state_object *state = call->parent;
     /* Every create asks this, so the content is parsed only when it can be the answer. */
     static const char mark[] = "\"deletionTimestamp\"";
-    if (!memmem(state.content, state.content_len, mark, sizeof(mark) - 1))
+    if (!memmem(state->content, state->content_len, mark, sizeof(mark) - 1))
         return 0;
-    json_auto_t *parsed = object_parse(call->server, &state, &call->err);
+    json_auto_t *parsed = object_parse(call->server, state, &call->err);
     if (!parsed)
         return call->err.code;
     return json_at(parsed, "metadata", "deletionTimestamp") ? refuse_terminating(call, object, namespace) : 0;

@@ -24,9 +24,11 @@
     "https://kubernetes.default.svc.cluster.local" /* the default and the API's own \
                                                     */
 
-struct api_hub;   /* watch: hub.c */
-struct api_verbs; /* verbs_*.c: allocators, sealing, caches */
-struct api_http;  /* http_server.c */
+struct api_hub;     /* watch: hub.c */
+struct api_verbs;   /* verbs_*.c: allocators, sealing, caches */
+struct api_http;    /* http_server.c */
+struct api_events;  /* node_events.c */
+struct api_orphans; /* orphans.c */
 
 struct api_server {
     struct ledger *ledger;
@@ -35,17 +37,26 @@ struct api_server {
     char *node_name;
     char *bind_address;
     char *service_cidr;
+    char *cluster_cidr;
     char *advertise_address;
     int port;
 
     struct api_hub *hub;
     struct api_verbs *verbs;
     struct api_http *http;
+    struct api_events *events;
+    struct api_orphans *orphans;
 
     /* Set by api_server_set_kubelet, read by log and stream requests. */
     pthread_mutex_t kubelet_lock;
     const struct api_kubelet_ops *kubelet_ops;
     void *kubelet;
+
+    /* Set by api_server_set_peers. */
+    pthread_rwlock_t peers_lock;
+    struct peers *peers;
+    int (*rotate)(void *arg, struct err *err); /* api_server_on_rotate */
+    void *rotate_arg;
 };
 
 /* Requests without HTTP (verbs_server.c): everything that api_handle needs, including the hub and the

@@ -11,8 +11,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "object/registry.h"
+#include "validator/registry.h"
 
 #include <stdio.h>
+
+#define ENDPOINT_TRIES 8
 
 extern const unsigned char bootstrap_rbac[];
 extern const size_t bootstrap_rbac_len;
@@ -96,20 +99,6 @@ static void create_missing(struct batch *batch, const char *group, const char *p
         json_decref(object);
     else
         begin(batch, API_CREATE, kind, object);
-}
-
-/* The same, and replaces it when its text has not all of the marks. */
-static void create_current(struct batch *batch, const char *group, const char *plural, json_t *object,
-                           const char *mark, const char *second_mark)
-{
-    const struct schema_kind *kind = registry_by_resource(group, "v1", plural);
-    buf_auto struct buf text = BUF_INIT;
-    if (!is_there(batch, kind, object, &text))
-        begin(batch, API_CREATE, kind, object);
-    else if (!strstr(buf_str(&text), mark) || !strstr(buf_str(&text), second_mark))
-        begin(batch, API_UPDATE, kind, object);
-    else
-        json_decref(object);
 }
 
 static int batch_wait(struct batch *batch, struct err *err)
@@ -216,28 +205,171 @@ static void create_service(struct batch *batch)
                              "protocol", "TCP", "port", 443, "targetPort", port, "sessionAffinity", "None"));
 }
 
-/* Where the API of this node is reached. Without an address that others can reach (an endpoint may not be a
- * loopback address) the Service has no endpoints. */
-static void create_endpoints(struct batch *batch)
+/* ---- where the API is reached ---- */
+
+struct endpoint_form {
+    const char *group, *plural;
+    json_t *(*addresses)(const json_t *object, json_int_t port); /* new: the texts in it */
+    json_t *(*make)(const json_t *addresses, json_int_t port);
+};
+
+static void append_text(json_t *list, const json_t *text)
 {
-    const char *address = batch->server->advertise_address;
-    const json_int_t port = batch->server->port > 0 ? batch->server->port : 6443;
-    if (!address || !*address || !strncmp(address, "127.", 4))
-        return;
-    char quoted[64], quoted_port[32];
-    snprintf(quoted, sizeof(quoted), "\"%s\"", address);
-    snprintf(quoted_port, sizeof(quoted_port), "\"port\":%d", (int)port);
-    json_t *endpoints = json_pack("{s:{s:s, s:s, s:{s:s}}, s:[{s:[{s:s}], s:[{s:s, s:I, s:s}]}]}", "metadata",
-                                  "name", "kubernetes", "namespace", "default", "labels",
-                                  "endpointslice.kubernetes.io/skip-mirror", "true", "subsets", "addresses",
-                                  "ip", address, "ports", "name", "https", "port", port, "protocol", "TCP");
-    json_t *slice =
-        json_pack("{s:{s:s, s:s, s:{s:s}}, s:s, s:[{s:[s], s:{s:b}}], s:[{s:s, s:I, s:s}]}", "metadata",
-                  "name", "kubernetes", "namespace", "default", "labels", "kubernetes.io/service-name",
-                  "kubernetes", "addressType", "IPv4", "endpoints", "addresses", address, "conditions",
-                  "ready", 1, "ports", "name", "https", "port", port, "protocol", "TCP");
-    create_current(batch, "", "endpoints", endpoints, quoted, quoted_port);
-    create_current(batch, "discovery.k8s.io", "endpointslices", slice, quoted, quoted_port);
+    if (json_is_string(text))
+        json_array_append(list, (json_t *)text);
+}
+
+static json_t *endpoints_addresses(const json_t *object, json_int_t port)
+{
+    json_t *list = json_array();
+    size_t i, k;
+    const json_t *subset, *address;
+    json_array_foreach(json_at(object, "subsets"), i, subset)
+    {
+        if (json_int_or(0, json_array_get(json_at(subset, "ports"), 0), "port") != port)
+            continue;
+        json_array_foreach(json_at(subset, "addresses"), k, address)
+            append_text(list, json_at(address, "ip"));
+    }
+    return list;
+}
+
+static json_t *slice_addresses(const json_t *object, json_int_t port)
+{
+    json_t *list = json_array();
+    size_t i;
+    const json_t *endpoint;
+    if (json_int_or(0, json_array_get(json_at(object, "ports"), 0), "port") != port)
+        return list;
+    json_array_foreach(json_at(object, "endpoints"), i, endpoint)
+        append_text(list, json_array_get(json_at(endpoint, "addresses"), 0));
+    return list;
+}
+
+static json_t *make_endpoints(const json_t *addresses, json_int_t port)
+{
+    json_t *list = json_array();
+    size_t i;
+    const json_t *ip;
+    json_array_foreach(addresses, i, ip) json_array_append_new(list, json_pack("{s:O}", "ip", ip));
+    return json_pack("{s:{s:s, s:s, s:{s:s}}, s:[{s:o, s:[{s:s, s:I, s:s}]}]}", "metadata", "name",
+                     "kubernetes", "namespace", "default", "labels",
+                     "endpointslice.kubernetes.io/skip-mirror", "true", "subsets", "addresses", list, "ports",
+                     "name", "https", "port", port, "protocol", "TCP");
+}
+
+static json_t *make_slice(const json_t *addresses, json_int_t port)
+{
+    json_t *list = json_array();
+    size_t i;
+    const json_t *ip;
+    json_array_foreach(addresses, i, ip)
+        json_array_append_new(list, json_pack("{s:[O], s:{s:b}}", "addresses", ip, "conditions", "ready", 1));
+    return json_pack("{s:{s:s, s:s, s:{s:s}}, s:s, s:o, s:[{s:s, s:I, s:s}]}", "metadata", "name",
+                     "kubernetes", "namespace", "default", "labels", "kubernetes.io/service-name",
+                     "kubernetes", "addressType", "IPv4", "endpoints", list, "ports", "name", "https", "port",
+                     port, "protocol", "TCP");
+}
+
+/* Whether some node of the cluster has this address: where other nodes reach it is where its API is, too. */
+static bool is_of_a_node(const struct registry_validator *nodes, size_t count, const char *ip)
+{
+    size_t len = strlen(ip);
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < nodes[i].address_count; k++)
+            if (!strncmp(nodes[i].addresses[k], ip, len) && nodes[i].addresses[k][len] == ':')
+                return true;
+    return false;
+}
+
+static bool has_text(const json_t *list, const char *text)
+{
+    size_t i;
+    const json_t *value;
+    json_array_foreach(list, i, value)
+    {
+        if (!strcmp(json_or_empty_(value), text))
+            return true;
+    }
+    return false;
+}
+
+/* What is listed now, without nodes that have gone, and with this one. */
+static json_t *wanted_addresses(struct api_server *server, const json_t *listed, const char *own)
+{
+    const struct state_store_ops *ops = ledger_store_ops(server->ledger);
+    struct state_snapshot *snapshot = ops->snapshot_begin(ledger_store(server->ledger));
+    mem_auto struct registry_validator *nodes = NULL;
+    size_t count = registry_load(&nodes, ops, snapshot), i;
+    ops->snapshot_end(snapshot);
+    json_t *wanted = json_array();
+    const json_t *ip;
+    json_array_foreach(listed, i, ip)
+    {
+        if (is_of_a_node(nodes, count, json_or_empty_(ip)) && !has_text(wanted, json_or_empty_(ip)))
+            append_text(wanted, ip);
+    }
+    if (*own && !has_text(wanted, own))
+        json_array_append_new(wanted, json_string(own));
+    return wanted;
+}
+
+/* An address that others can reach: an endpoint may not be a loopback address. */
+static const char *own_address(const struct api_server *server)
+{
+    const char *address = server->advertise_address;
+    return address && strncmp(address, "127.", 4) != 0 ? address : "";
+}
+
+/* Returns whether a write was begun. It is made on what was read: another node may write at the same time. */
+static bool refresh_endpoint(struct batch *batch, const struct endpoint_form *form)
+{
+    struct api_server *server = batch->server;
+    const json_int_t port = server->port > 0 ? server->port : 6443;
+    const struct schema_kind *kind = registry_by_resource(form->group, "v1", form->plural);
+    json_auto_t *name = json_pack("{s:{s:s, s:s}}", "metadata", "name", "kubernetes", "namespace", "default");
+    buf_auto struct buf text = BUF_INIT;
+    bool there = is_there(batch, kind, name, &text);
+    json_auto_t *object = there ? json_parse_stored(buf_str(&text), text.len, NULL) : NULL;
+    json_auto_t *listed = form->addresses(object, port);
+    json_auto_t *wanted = wanted_addresses(server, listed, own_address(server));
+    /* A node without an address of use to others adds nothing, and takes away only what is wrong. */
+    if (!json_array_size(wanted) || (there && json_equal(listed, wanted)))
+        return false;
+    json_t *made = form->make(wanted, port);
+    if (there)
+        json_set_str(json_object_get(made, "metadata"), "resourceVersion",
+                     json_str_or_empty(object, "metadata", "resourceVersion"));
+    begin(batch, there ? API_UPDATE : API_CREATE, kind, made);
+    return true;
+}
+
+/* Until there is nothing left to write, or others write all the time. */
+static int refresh_endpoints(struct batch *batch, struct err *err)
+{
+    static const struct endpoint_form forms[] = {
+        {"", "endpoints", endpoints_addresses, make_endpoints},
+        {"discovery.k8s.io", "endpointslices", slice_addresses, make_slice},
+    };
+    for (int tries = 0; tries < ENDPOINT_TRIES; tries++) {
+        bool begun = false;
+        for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++)
+            begun |= refresh_endpoint(batch, &forms[i]);
+        int rc = batch_wait(batch, err);
+        if (rc || !begun)
+            return rc;
+    }
+    return 0;
+}
+
+int api_server_refresh_endpoints(struct api_server *server, struct err *err)
+{
+    struct batch batch = {
+        .server = server, .lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+    int rc = refresh_endpoints(&batch, err);
+    pthread_mutex_destroy(&batch.lock);
+    pthread_cond_destroy(&batch.done);
+    return rc;
 }
 
 int bootstrap_run(struct api_server *server, struct err *err)
@@ -248,11 +380,11 @@ int bootstrap_run(struct api_server *server, struct err *err)
     int rc = batch_wait(&batch, err);
     if (!rc)
         rc = create_rbac(&batch, err);
-    if (!rc) {
+    if (!rc)
         create_service(&batch);
-        create_endpoints(&batch);
-    }
     int waited = batch_wait(&batch, err);
+    if (!rc && !waited)
+        rc = refresh_endpoints(&batch, err);
     pthread_mutex_destroy(&batch.lock);
     pthread_cond_destroy(&batch.done);
     return rc ? rc : waited;

@@ -21,9 +21,10 @@ static const struct {
     enum value_kind kind;
     const char *subcommands[3];
 } options[] = {
-    {"namespace", VALUE_TEXT, {"log", "blame"}},
+    {"namespace", VALUE_TEXT, {"log", "blame", "conflicts"}},
     {"limit", VALUE_NUMBER, {"log"}},
     {"oneline", VALUE_FLAG, {"log"}},
+    {"json", VALUE_FLAG, {"conflicts"}},
     {"user", VALUE_TEXT, {"log"}},
     {"without-content", VALUE_FLAG, {"prove"}},
     {"to-head", VALUE_FLAG, {"prove"}},

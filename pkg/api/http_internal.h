@@ -8,6 +8,9 @@
  *     http_stream.c    answers that wait for events: suspension, hang-ups, deadlines
  *     http_list.c, http_watch.c, http_logs.c, http_upgrade.c
  *     http_chain.c     katena chain, for those who are not on the node
+ *     http_katena.c    joining, the nodes of the cluster, what became of a transaction
+ *     http_final.c     answers that wait until a change is final
+ *     http_work.c      answers that a thread of their own works out
  *
  * Threads. libmicrohttpd runs a pool of threads, each with its own connections, and calls http_access on
  * them; such a thread never waits for anything but the processor. A request that must wait (for its block, an
@@ -92,6 +95,14 @@ struct http_request {
 
     struct http_job *job; /* work on a thread of its own: http_upgrade.c, http_logs.c */
     struct http_chain *chain;
+    struct http_work *work;   /* http_work.c */
+    struct http_final *final; /* waiting: http_final.c */
+    bool final_known;         /* … and the end of it: */
+    int final_code;           /* 0, or an error whose text is in err */
+    bool has_tx;              /* for the headers Katena-Tx and Katena-Height */
+    uint8_t tx_id[TX_ID_SIZE];
+    uint64_t object_rv; /* of the object that tx_id made; 0: the transaction itself was named */
+    uint64_t tx_height;
 };
 
 /* An answer whose bytes come when there are some. */
@@ -131,7 +142,8 @@ struct api_http {
     unsigned stream_count;
     uint64_t stream_last_id;
     struct http_upgraded *upgraded;
-    int64_t sweep_us; /* when young connections are looked at next; 0: never */
+    struct http_final *finals; /* waiting; http_final.c has their lock */
+    int64_t sweep_us;          /* when young connections are looked at next; 0: never */
 
     pthread_t poller;
     bool poller_runs;
@@ -186,6 +198,37 @@ enum MHD_Result http_chain_run(struct http_request *request);
 enum MHD_Result http_chain_resume(struct http_request *request);
 void http_chain_free(struct http_chain *chain);
 
+/* ---- http_katena.c ---- */
+
+bool http_katena_handles(const struct http_request *request);
+/* Those that need no authentication: what they give away is public, or guarded by a token in the body. */
+bool http_katena_public(const struct http_request *request);
+enum MHD_Result http_katena_run(struct http_request *request);
+/* Again, after it waited for finality. */
+enum MHD_Result http_katena_resume(struct http_request *request);
+
+/* ---- http_work.c ---- */
+
+/* Runs fn on a thread of its own while the connection is suspended. fn fills the answer, or returns an error
+ * in request->err; it may wait for what takes a moment. */
+struct http_work {
+    struct http_request *request;
+    int (*fn)(struct http_work *work);
+    int status; /* 200 unless fn sets it */
+    struct buf body;
+};
+enum MHD_Result http_work_run(struct http_request *request, int (*fn)(struct http_work *work));
+enum MHD_Result http_work_resume(struct http_request *request);
+void http_work_free(struct http_work *work);
+
+/* ---- http_final.c ---- */
+
+/* Waits, without a thread, until a transaction is final, rejected, or the time is over; then http_access is
+ * called again and final_known is set. As http_meet_wait: true when it is known already. */
+bool http_final_wait(struct http_request *request, const uint8_t tx_id[TX_ID_SIZE], int64_t timeout_us);
+/* Ends all waiting: the server stops. */
+void http_final_end_all(struct api_http *http);
+
 /* ---- http_list.c, http_watch.c ---- */
 
 enum MHD_Result http_list_reply(struct http_request *request, struct api_response *response);
@@ -237,6 +280,10 @@ int http_upgrade_negotiate(struct http_request *request, bool port_forward, stru
 /* Answers 101 and connects the client to the runtime's streaming server at url. */
 enum MHD_Result http_upgrade_reply(struct http_request *request, const struct http_upgrade *upgrade,
                                    const char *url);
+
+/* Answers with head, another node's 101, and connects the client to fd, which is closed at the end. head is
+ * taken over. */
+enum MHD_Result http_upgrade_relay(struct http_request *request, struct buf *head, int fd);
 
 /* ---- http_tunnel.c ---- */
 

@@ -3,6 +3,7 @@
 #include "api/http_internal.h"
 
 #include "api/discovery.h"
+#include "api/nodes.h"
 #include "base/mem.h"
 #include "codec/json.h"
 #include "object/openapi.h"
@@ -211,6 +212,9 @@ static enum MHD_Result reply_index(struct http_request *request)
                                         "/apis",
                                         "/healthz",
                                         HTTP_CHAIN_PATH,
+                                        "/katena/v1/nodes",
+                                        "/katena/v1/status",
+                                        "/katena/v1/tx",
                                         "/livez",
                                         "/metrics",
                                         "/openapi/v2",
@@ -269,6 +273,7 @@ static enum MHD_Result reply_metrics(struct http_request *request)
     pthread_mutex_unlock(&http->lock);
     struct buf body = BUF_INIT;
     metrics_write(&http->metrics, &body, watchers, connections, head_rv);
+    nodes_metrics(http->server, &body);
     return http_reply(request, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", &body);
 }
 

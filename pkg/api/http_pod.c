@@ -3,9 +3,10 @@
  *
  * They are authorized and their pod is read like any other; what the kubelet and the container runtime are
  * asked may take a while, so it is asked on a thread of its own while the connection is suspended. Failure
- * before the stream begins is an ordinary Status.
+ * before the stream begins is an ordinary Status. For a pod of another node, that node's API is asked instead
+ * of the kubelet (http_forward.h).
  */
-#include "api/http_internal.h"
+#include "api/http_forward.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -29,6 +30,8 @@ struct http_job {
     json_t *pod;
     const struct api_kubelet_ops *ops;
     void *kubelet;
+    const char *elsewhere; /* the node that the pod is on, when that is another; part of pod */
+    struct http_forward *forward;
     const char *container; /* part of pod, or an argument */
     struct api_pod_log_options log;
     const char *command[COMMAND_MAX + 1];
@@ -63,6 +66,7 @@ void http_pod_free(struct http_job *job)
 {
     if (job->fd >= 0)
         close(job->fd);
+    http_forward_free(job->forward);
     json_decref(job->pod);
     free(job->url);
     free(job);
@@ -256,7 +260,7 @@ static int choose_container(struct http_job *job)
     return 0;
 }
 
-/* The pod, its container, and the kubelet that runs it. */
+/* The pod, its container, and the kubelet or the node that runs it. */
 static int find_target(struct http_job *job)
 {
     struct http_request *request = job->request;
@@ -276,11 +280,15 @@ static int find_target(struct http_job *job)
         return job->kind == JOB_LOG ? 0
                                     : err_set(&request->err, ERR_BAD_REQUEST,
                                               "pod %s does not have a host assigned", request->route.name);
+    if (strcmp(node, server->node_name) != 0) {
+        job->elsewhere = node;
+        return 0;
+    }
     pthread_mutex_lock(&server->kubelet_lock);
     job->ops = server->kubelet_ops;
     job->kubelet = server->kubelet;
     pthread_mutex_unlock(&server->kubelet_lock);
-    if (!job->ops || strcmp(node, server->node_name) != 0)
+    if (!job->ops)
         return err_set(&request->err, ERR_UNAVAILABLE, "the kubelet of node %s cannot be reached", node);
     return 0;
 }
@@ -315,7 +323,10 @@ static void *job_main(void *arg)
 {
     struct http_job *job = arg;
     pthread_setname_np(pthread_self(), "http-job");
-    job->code = ask_kubelet(job);
+    if (job->forward)
+        http_forward_ask(job->forward, job->request->http->server);
+    else
+        job->code = ask_kubelet(job);
     if (job->code && !job->request->err.code)
         err_set(&job->request->err, job->code, "the kubelet does not offer this");
     http_meet_done(job->request); /* from here on the job may be gone */
@@ -354,7 +365,9 @@ enum MHD_Result http_pod_run(struct http_request *request)
         code = find_target(job);
     if (!code)
         code = job->kind == JOB_LOG ? log_options(job) : stream_options(job);
-    if (!code && !job->ops)
+    if (!code && job->elsewhere)
+        code = http_forward_new(&job->forward, request, job->elsewhere, job->kind != JOB_LOG);
+    else if (!code && !job->ops)
         return reply_nothing(request); /* no node has run it yet */
     if (!code)
         code = start_job(job);
@@ -370,6 +383,8 @@ enum MHD_Result http_pod_resume(struct http_request *request)
         return MHD_NO;
     if (job->code)
         return http_reply_err(request);
+    if (job->forward)
+        return http_forward_reply(request, job->forward);
     if (job->kind != JOB_LOG)
         return http_upgrade_reply(request, &job->upgrade, job->url);
     int fd = job->fd;

@@ -9,6 +9,7 @@
 #include "api/http_internal.h"
 
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "codec/json.h"
@@ -51,6 +52,18 @@ static void add_warnings(struct MHD_Response *response, const json_t *warnings)
     }
 }
 
+/* Which transaction a change is, and the block that it stands in. */
+static void add_tx_headers(const struct http_request *request, struct MHD_Response *response)
+{
+    char id[2 * TX_ID_SIZE + 1], height[24];
+    hex_encode(id, request->tx_id, TX_ID_SIZE);
+    MHD_add_response_header(response, "Katena-Tx", id);
+    if (!request->tx_height)
+        return;
+    snprintf(height, sizeof(height), "%llu", (unsigned long long)request->tx_height);
+    MHD_add_response_header(response, "Katena-Height", height);
+}
+
 enum MHD_Result http_queue(struct http_request *request, int status, struct MHD_Response *response)
 {
     request->status = status;
@@ -59,6 +72,8 @@ enum MHD_Result http_queue(struct http_request *request, int status, struct MHD_
         MHD_add_response_header(response, "Retry-After", "1");
     if (request->connection->surplus)
         MHD_add_response_header(response, "Connection", "close");
+    if (request->has_tx)
+        add_tx_headers(request, response);
     if (request->response && request->response->warnings)
         add_warnings(response, request->response->warnings);
     enum MHD_Result queued = MHD_queue_response(request->mhd, (unsigned)status, response);
@@ -168,7 +183,8 @@ static const char *bearer_token(struct http_request *request)
 
 static bool anonymous_may_ask(const struct http_request *request)
 {
-    return request->route.what == ROUTE_HEALTH || request->route.what == ROUTE_VERSION;
+    return request->route.what == ROUTE_HEALTH || request->route.what == ROUTE_VERSION ||
+           http_katena_public(request);
 }
 
 static int authenticate(struct http_request *request)
@@ -282,6 +298,8 @@ static int prepare(struct http_request *request, const char *url)
         return code;
     if (request->route.what == ROUTE_RESOURCE)
         return http_resource_prepare(request);
+    if (http_katena_public(request))
+        return 0;
     return authorize_path(request, url);
 }
 
@@ -362,6 +380,8 @@ static enum MHD_Result run(struct http_request *request)
         return http_reply_err(request);
     if (request->route.what == ROUTE_RESOURCE)
         return http_resource_run(request);
+    if (http_katena_handles(request))
+        return http_katena_run(request);
     return http_paths_run(request);
 }
 
@@ -378,6 +398,8 @@ enum MHD_Result http_access(void *cls, struct MHD_Connection *mhd, const char *u
     if (*upload_size)
         return on_body(request, upload, upload_size);
     /* The second and later calls of a request that was suspended: its work is done. */
+    if (atomic_load(&request->meeting) == HTTP_DONE && http_katena_handles(request))
+        return request->work ? http_work_resume(request) : http_katena_resume(request);
     if (atomic_load(&request->meeting) == HTTP_DONE)
         return request->chain ? http_chain_resume(request) : http_resource_resume(request);
     return run(request);
@@ -401,6 +423,8 @@ void http_completed(void *cls, struct MHD_Connection *mhd, void **request_cls,
         http_pod_free(request->job);
     if (request->chain)
         http_chain_free(request->chain);
+    if (request->work)
+        http_work_free(request->work);
     api_response_free(request->response);
     api_identity_free(&request->own);
     route_free(&request->route);

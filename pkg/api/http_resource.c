@@ -3,6 +3,7 @@
 #include "api/http_internal.h"
 
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "codec/json.h"
 #include "object/registry.h"
@@ -183,6 +184,47 @@ static void on_done(void *arg, struct api_response *response)
 
 static enum MHD_Result call(struct http_request *request);
 
+/* ---- commit=irreversible ---- */
+
+/* Notes what the write was; whether the client, or the object, wants to be answered when it is final. */
+static bool must_wait(struct http_request *request)
+{
+    const struct api_response *response = request->response;
+    if (!response->has_tx || response->status >= 300)
+        return false;
+    request->has_tx = true;
+    request->tx_height = response->height;
+    memcpy(request->tx_id, response->tx_id, TX_ID_SIZE);
+    return (request->query.commit_final || response->wait_final) && !request->final_known;
+}
+
+static enum MHD_Result answer(struct http_request *request);
+
+static enum MHD_Result wait_final(struct http_request *request)
+{
+    atomic_store(&request->meeting, HTTP_RUNNING);
+    return http_final_wait(request, request->tx_id, request->query.commit_timeout_us) ? answer(request)
+                                                                                      : MHD_YES;
+}
+
+/* The change stands, but not yet, or no longer, for good: the client has to know both. */
+static enum MHD_Result reply_not_final(struct http_request *request)
+{
+    char id[2 * TX_ID_SIZE + 1], why[512];
+    hex_encode(id, request->tx_id, TX_ID_SIZE);
+    snprintf(why, sizeof(why), "%.500s", request->err.message);
+    if (request->final_code == ERR_TIMEOUT)
+        err_set(
+            &request->err, ERR_TIMEOUT,
+            "the change is included in block %llu, but was not final within %lld ms: not enough nodes have "
+            "confirmed it yet. It may become final later; ask with: katena chain status %s",
+            (unsigned long long)request->tx_height, (long long)request->query.commit_timeout_us / 1000, id);
+    else
+        err_set(&request->err, request->final_code,
+                "the change did not become final: %s. Ask with: katena chain status %s", why, id);
+    return http_reply_err(request);
+}
+
 static enum MHD_Result answer(struct http_request *request)
 {
     struct api_response *response = request->response;
@@ -196,6 +238,10 @@ static enum MHD_Result answer(struct http_request *request)
         return http_list_reply(request, response);
     if (response->watch)
         return http_watch_reply(request, response);
+    if (must_wait(request))
+        return wait_final(request);
+    if (request->final_code)
+        return reply_not_final(request);
     const char *type = represent_content_type(&request->represent);
     if (represent_is_plain(&request->represent))
         return http_reply(request, response->status, type, &response->body);
@@ -254,6 +300,9 @@ enum MHD_Result http_resource_run(struct http_request *request)
         .body_len = request->body.len,
         .user_agent = http_header(request, "User-Agent"),
     };
+    const char *level = http_header(request, "Katena-Commit");
+    if (level && query_put_commit(&request->query, level, &request->err))
+        return http_reply_err(request);
     query_apply(&request->query, &request->api);
     if (request->verb == API_WATCH && *route->name)
         request->api.field_selector = name_selector(request);

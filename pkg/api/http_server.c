@@ -226,6 +226,7 @@ static void wait_until_idle(struct api_http *http)
     int ms = 0;
     for (; ms < STOP_WAIT_MS && atomic_load(&http->waiting) > 0; ms += 2) {
         http_stream_end_all(http);
+        http_final_end_all(http);
         end_upgraded(http);
         usleep(2000);
     }

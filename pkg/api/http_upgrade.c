@@ -3,6 +3,7 @@
  * streaming server until either side ends.
  *
  *     client ══ TLS ══ http_tunnel_run ── socket pair ── stream_serve ── runtime
+ *                                                     └─ http_forward.c ══ TLS ══ the pod's node
  *
  * libmicrohttpd has upgrades of its own, but over TLS it relays them on the connection's thread through
  * whatever its memory pool has left: four bytes at a time (0.9.75; 3 MiB took 12 seconds). So its connection
@@ -29,7 +30,7 @@ struct upgraded {
     struct http_request *request;
     gnutls_session_t session; /* the connection's */
     int tls_fd;
-    int pair[2]; /* plain bytes: the stream's side and ours */
+    int pair[2]; /* plain bytes: the stream's side (-1: another thread has it) and ours */
     struct buf head;
     struct stream_request stream;
 };
@@ -125,26 +126,38 @@ static bool send_switch(struct upgraded *u)
     return true;
 }
 
+static void run_stream(struct upgraded *u)
+{
+    pthread_t thread;
+    int rc = u->pair[0] >= 0 ? pthread_create(&thread, NULL, serve_main, &u->stream) : 0;
+    if (rc) {
+        log_warn("http", "no thread for a stream: %s", strerror(rc));
+        return;
+    }
+    http_tunnel_run(u->session, u->tls_fd, u->pair[1]);
+    if (u->pair[0] >= 0)
+        pthread_join(thread, NULL);
+}
+
+/* After upgraded_remove: before a descriptor is closed and its number taken again. */
+static void upgraded_free(struct upgraded *u)
+{
+    if (u->pair[0] >= 0)
+        close(u->pair[0]);
+    close(u->pair[1]);
+    buf_free(&u->head);
+    free(u);
+}
+
 static void *upgraded_main(void *arg)
 {
     struct upgraded *u = arg;
     struct http_request *request = u->request;
-    pthread_t thread;
     pthread_setname_np(pthread_self(), "http-tunnel");
-    if (send_switch(u)) {
-        int rc = pthread_create(&thread, NULL, serve_main, &u->stream);
-        if (rc == 0) {
-            http_tunnel_run(u->session, u->tls_fd, u->pair[1]);
-            pthread_join(thread, NULL);
-        } else {
-            log_warn("http", "no thread for a stream: %s", strerror(rc));
-        }
-    }
-    upgraded_remove(u->http, &u->node); /* before the descriptor is closed and its number taken again */
-    close(u->pair[0]);
-    close(u->pair[1]);
-    buf_free(&u->head);
-    free(u);
+    if (send_switch(u))
+        run_stream(u);
+    upgraded_remove(u->http, &u->node);
+    upgraded_free(u);
     http_meet_done(request); /* it is closed on the connection's thread */
     return NULL;
 }
@@ -173,8 +186,7 @@ static int start_thread(struct upgraded *u)
     return rc;
 }
 
-enum MHD_Result http_upgrade_reply(struct http_request *request, const struct http_upgrade *upgrade,
-                                   const char *url)
+static struct upgraded *upgraded_new(struct http_request *request)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(request->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
@@ -183,6 +195,40 @@ enum MHD_Result http_upgrade_reply(struct http_request *request, const struct ht
     u->request = request;
     u->session = info->tls_session;
     u->tls_fd = request->connection->fd;
+    u->pair[0] = u->pair[1] = -1;
+    return u;
+}
+
+/* The connection leaves HTTP: its thread is suspended until the stream has ended. */
+static enum MHD_Result leave_http(struct http_request *request, struct upgraded *u)
+{
+    u->node.fd = u->pair[1];
+    http_request_streams(request);
+    upgraded_add(u->http, &u->node);
+    atomic_store(&request->meeting, HTTP_RUNNING);
+    request->upgraded = true;
+    request->status = MHD_HTTP_SWITCHING_PROTOCOLS;
+    if (start_thread(u) != 0) {
+        upgraded_remove(u->http, &u->node);
+        upgraded_free(u);
+        return MHD_NO;
+    }
+    return http_meet_wait(request) ? MHD_NO : MHD_YES;
+}
+
+enum MHD_Result http_upgrade_relay(struct http_request *request, struct buf *head, int fd)
+{
+    struct upgraded *u = upgraded_new(request);
+    u->pair[1] = fd;
+    u->head = *head;
+    *head = (struct buf)BUF_INIT;
+    return leave_http(request, u);
+}
+
+enum MHD_Result http_upgrade_reply(struct http_request *request, const struct http_upgrade *upgrade,
+                                   const char *url)
+{
+    struct upgraded *u = upgraded_new(request);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, u->pair) != 0) {
         err_set_errno(&request->err, "join the stream");
         free(u);
@@ -199,20 +245,6 @@ enum MHD_Result http_upgrade_reply(struct http_request *request, const struct ht
         .tty = upgrade->tty,
         .client_fd = u->pair[0],
     };
-    u->node.fd = u->pair[1];
     write_head(request, &u->head, upgrade);
-    http_request_streams(request);
-    upgraded_add(u->http, &u->node);
-    atomic_store(&request->meeting, HTTP_RUNNING);
-    request->upgraded = true;
-    request->status = MHD_HTTP_SWITCHING_PROTOCOLS;
-    if (start_thread(u) != 0) {
-        upgraded_remove(u->http, &u->node);
-        close(u->pair[0]);
-        close(u->pair[1]);
-        buf_free(&u->head);
-        free(u);
-        return MHD_NO;
-    }
-    return http_meet_wait(request) ? MHD_NO : MHD_YES;
+    return leave_http(request, u);
 }

@@ -15,7 +15,7 @@ struct hub_channel *hub_channel_find(struct api_hub *hub, const char *group, con
     return NULL;
 }
 
-static void publish_change(struct api_hub *hub, const struct state_change *change)
+static void publish_change(struct api_hub *hub, const struct state_change *change, struct hub_position at)
 {
     struct hub_channel *channel =
         hub_channel_find(hub, change->object.key.group, change->object.key.resource);
@@ -26,9 +26,10 @@ static void publish_change(struct api_hub *hub, const struct state_change *chang
         /* What cannot be opened here cannot be delivered: whoever is behind it reads the chain and is told.
          */
         hub_window_clear(hub, channel);
-        channel->complete_since = channel->old_since = change->object.rv;
+        channel->complete_since = channel->old_since = at;
         return;
     }
+    event->at = at;
     hub_window_push(hub, channel, event);
     channel->touched = true;
 }
@@ -46,8 +47,9 @@ static void add_waking(struct api_hub *hub, struct api_watch *watch, size_t *cou
     hub->waking[(*count)++] = watch;
 }
 
-/* Marks the watches that have something to read now; due: bookmarks too. */
-static size_t collect_waking(struct api_hub *hub, bool due)
+/* Marks the watches that have something to read now; due: bookmarks too; all: those that waited for a switch.
+ */
+static size_t collect_waking(struct api_hub *hub, bool due, bool all)
 {
     size_t count = 0;
     for (size_t i = 0; i < hub->channel_count; i++) {
@@ -58,7 +60,7 @@ static size_t collect_waking(struct api_hub *hub, bool due)
             continue;
         for (struct api_watch *watch = channel->watches; watch; watch = watch->next) {
             watch->bookmark_due |= due && watch->bookmarks;
-            if (touched || watch->bookmark_due)
+            if (touched || all || watch->bookmark_due)
                 add_waking(hub, watch, &count);
         }
     }
@@ -85,15 +87,24 @@ static void on_block(void *arg, uint64_t height, uint64_t head_rv, const struct 
     (void)height;
     struct api_hub *hub = arg;
     int64_t now = clock_mono_us();
+    uint64_t branch = ledger_branch(hub->server->ledger);
     pthread_mutex_lock(&hub->lock);
-    for (size_t i = 0; i < count; i++)
-        publish_change(hub, &changes[i]);
+    bool switched = branch != hub->branch;
+    for (size_t i = 0; i < count; i++) {
+        struct hub_position on_branch = {branch, changes[i].object.rv}, between = {branch - 1, i + 1};
+        publish_change(hub, &changes[i], switched ? between : on_branch);
+    }
     hub->head_rv = head_rv;
+    if (switched) {
+        hub->branch = branch;
+        hub->switch_rv = head_rv;
+    }
     hub_window_trim(hub, now);
-    bool due = now - hub->bookmarked_us >= HUB_BOOKMARK_US;
+    /* After a switch many a client knows only positions that are no more. */
+    bool due = switched || now - hub->bookmarked_us >= HUB_BOOKMARK_US;
     if (due)
         hub->bookmarked_us = now;
-    wake_all(hub, collect_waking(hub, due));
+    wake_all(hub, collect_waking(hub, due, switched));
     pthread_mutex_unlock(&hub->lock);
 }
 
@@ -128,26 +139,31 @@ int hub_start(struct api_server *server, struct err *err)
     uint64_t rv = ops->snapshot_rv(snapshot);
     ops->snapshot_end(snapshot);
     pthread_mutex_lock(&hub->lock);
-    if (hub->head_rv < rv)
-        hub->head_rv = rv;
+    if (!hub->branch) {
+        hub->branch = ledger_branch(server->ledger) & ~1ull;
+        hub->head_rv = hub->head_rv < rv ? rv : hub->head_rv;
+    }
     pthread_mutex_unlock(&hub->lock);
     return 0;
 }
 
 /* A channel that nobody watched has kept nothing: its window begins now. */
-void hub_attach(struct api_hub *hub, struct api_watch *watch)
+uint64_t hub_attach(struct api_hub *hub, struct api_watch *watch)
 {
     struct hub_channel *channel = watch->channel;
     pthread_mutex_lock(&hub->lock);
+    uint64_t branch = hub->branch;
+    struct hub_position head = {branch, hub->head_rv};
     if (!channel->watch_count++)
-        channel->complete_since = channel->old_since = hub->head_rv;
+        channel->complete_since = channel->old_since = head;
     if (watch->selects && !channel->selecting++)
-        channel->old_since = hub->head_rv;
+        channel->old_since = head;
     watch->next = channel->watches;
     if (watch->next)
         watch->next->previous = watch;
     channel->watches = watch;
     pthread_mutex_unlock(&hub->lock);
+    return branch;
 }
 
 static void detach(struct api_hub *hub, struct api_watch *watch)

@@ -5,13 +5,16 @@
 
 struct hub_event *hub_event_new(struct api_server *server, const struct state_change *change, bool with_old)
 {
-    struct hub_event *event = mem_zalloc(sizeof(*event));
+    size_t namespace_size = strlen(change->object.key.namespace) + 1;
+    size_t name_size = strlen(change->object.key.name) + 1;
+    struct hub_event *event = mem_alloc(sizeof(*event) + namespace_size + name_size);
+    *event = (struct hub_event){0};
     atomic_init(&event->references, 1);
     pthread_mutex_init(&event->lock, NULL);
     event->type = change->type;
     event->rv = change->object.rv;
-    event->namespace = mem_strdup(change->object.key.namespace);
-    event->name = mem_strdup(change->object.key.name);
+    event->namespace = memcpy(event + 1, change->object.key.namespace, namespace_size);
+    event->name = memcpy((char *)(event + 1) + namespace_size, change->object.key.name, name_size);
     int rc = object_open(server, &change->object, &event->text, NULL);
     if (!rc && with_old && change->has_old) {
         event->has_old = true;
@@ -40,8 +43,6 @@ void hub_event_release(struct hub_event *event)
     json_decref(event->old_value);
     buf_free(&event->text);
     buf_free(&event->old);
-    free(event->namespace);
-    free(event->name);
     free(event);
 }
 

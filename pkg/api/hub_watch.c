@@ -93,7 +93,7 @@ static void give_bookmark(struct api_watch *watch, struct api_watch_event *out,
     buf_printf(&watch->text,
                "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":\"%llu\","
                "\"creationTimestamp\":null%s}}",
-               kind->kind, api_version, (unsigned long long)watch->position,
+               kind->kind, api_version, (unsigned long long)watch->position.rv,
                initial_end ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
     give(watch, out, "BOOKMARK", false);
     out->initial_end = initial_end;
@@ -104,7 +104,8 @@ static void give_expired(struct api_watch *watch, struct api_watch_event *out, c
     char message[128];
     if (err->code == ERR_EXPIRED)
         snprintf(message, sizeof(message), "too old resource version: %llu (%llu)",
-                 (unsigned long long)watch->position, (unsigned long long)watch->channel->complete_since);
+                 (unsigned long long)watch->position.rv,
+                 (unsigned long long)watch->channel->complete_since.rv);
     else
         snprintf(message, sizeof(message), "%.100s", err->message);
     buf_clear(&watch->text);
@@ -164,15 +165,29 @@ static bool on_past(void *arg, const struct state_change *change)
     return true;
 }
 
-/* Reads the next stretch of (position, until] from the chain; position moves over what is none of ours. */
-static int read_past(struct api_watch *watch, uint64_t until, struct err *err)
+static void drop_past(struct api_watch *watch)
 {
-    struct past_reading r = {.watch = watch, .reached = watch->position};
+    while (watch->past_at < watch->past_count)
+        hub_event_release(watch->past[watch->past_at++]);
     watch->past_count = watch->past_at = 0;
-    int rc = ledger_history(watch->hub->server->ledger, watch->position, until, on_past, &r, err);
+}
+
+/* Reads the next stretch from position to until of the chain; position moves over what is none of ours. */
+static int read_past(struct api_watch *watch, struct hub_position until, struct err *err)
+{
+    struct past_reading r = {.watch = watch, .reached = watch->position.rv};
+    drop_past(watch);
+    int rc = ledger_history(watch->hub->server->ledger, watch->position.rv, until.rv, on_past, &r, err);
+    /* It may be another chain by now. Then nothing was read, and the window says when to try again. */
+    if (ledger_branch(watch->hub->server->ledger) != until.branch) {
+        drop_past(watch);
+        return 0;
+    }
     if (rc)
         return rc;
-    watch->past_reached = r.full ? r.reached : until;
+    watch->past_reached = (struct hub_position){until.branch, r.full ? r.reached : until.rv};
+    for (size_t i = 0; i < watch->past_count; i++)
+        watch->past[i]->at = (struct hub_position){until.branch, watch->past[i]->rv};
     return 0;
 }
 
@@ -180,48 +195,95 @@ static bool next_past(struct api_watch *watch, struct api_watch_event *out)
 {
     while (watch->past_at < watch->past_count) {
         watch->current = watch->past[watch->past_at++];
-        watch->position = watch->current->rv;
+        watch->position = watch->current->at;
         if (give_current(watch, out))
             return true;
         hub_event_release(watch->current);
         watch->current = NULL;
     }
-    if (watch->past_reached > watch->position)
+    if (hub_before(watch->position, watch->past_reached))
         watch->position = watch->past_reached;
     return false;
 }
 
 /* ---- live ---- */
 
-enum live_result { LIVE_EVENT, LIVE_BEHIND, LIVE_BOOKMARK, LIVE_NOTHING };
+enum live_result { LIVE_EVENT, LIVE_BEHIND, LIVE_BOOKMARK, LIVE_NOTHING, LIVE_AHEAD, LIVE_LOST };
 
-static enum live_result next_live(struct api_watch *watch, uint64_t *since)
+/* What the watch's position is to the hub; the lock is held. LIVE_EVENT: the window has what follows. */
+static enum live_result compare_with_hub(struct api_watch *watch, struct hub_position *until)
+{
+    const struct api_hub *hub = watch->hub;
+    struct hub_position since = watch->selects ? watch->channel->old_since : watch->channel->complete_since;
+    bool here = watch->position.branch == hub->branch;
+    if (watch->abandoned || (watch->untold && watch->position.branch < hub->branch))
+        return LIVE_LOST;
+    if (watch->untold && !here)
+        return LIVE_NOTHING; /* until the hub is told */
+    watch->untold = false;
+    if (watch->ahead && !here)
+        return LIVE_LOST; /* whatever it is that the client knows, it may be abandoned */
+    bool held = ledger_branch(hub->server->ledger) != hub->branch;
+    if (watch->ahead)
+        return held || watch->position.rv > hub->head_rv ? LIVE_NOTHING : LIVE_AHEAD;
+    if (!hub_before(watch->position, since) && !(here && watch->position.rv < hub->switch_rv))
+        return LIVE_EVENT;
+    if (watch->position.branch % 2)
+        return LIVE_LOST; /* between two states: no position of the chain */
+    if (held)
+        return LIVE_NOTHING;
+    *until = (struct hub_position){hub->branch, hub->switch_rv};
+    if (since.branch == hub->branch && since.rv > until->rv)
+        until->rv = since.rv;
+    return LIVE_BEHIND;
+}
+
+/* All of the window is read; the lock is held. */
+static enum live_result end_of_window(struct api_watch *watch)
 {
     struct api_hub *hub = watch->hub;
-    const struct hub_channel *channel = watch->channel;
-    enum live_result result = LIVE_NOTHING;
+    struct hub_position head = {hub->branch, hub->head_rv};
+    bool moved = hub_before(watch->announced, head);
+    if (hub_before(watch->position, head))
+        watch->position = head;
+    enum live_result result = watch->bookmark_due && moved ? LIVE_BOOKMARK : LIVE_NOTHING;
+    watch->bookmark_due = false;
+    watch->passed = watch->position;
+    hub_window_trim(hub, clock_mono_us());
+    return result;
+}
+
+static enum live_result next_live(struct api_watch *watch, struct hub_position *until)
+{
+    struct api_hub *hub = watch->hub;
     pthread_mutex_lock(&hub->lock);
-    *since = watch->selects ? channel->old_since : channel->complete_since;
-    if (watch->position < *since) {
-        result = LIVE_BEHIND;
-    } else if ((watch->current = hub_window_after(channel, watch->position))) {
+    enum live_result result = compare_with_hub(watch, until);
+    if (result == LIVE_EVENT && (watch->current = hub_window_after(watch->channel, watch->position))) {
         hub_event_retain(watch->current);
         watch->passed = watch->position;
-        watch->position = watch->current->rv;
-        result = LIVE_EVENT;
-    } else {
-        bool moved = watch->announced < hub->head_rv;
-        if (watch->position < hub->head_rv)
-            watch->position = hub->head_rv;
-        if (watch->bookmark_due && moved)
-            result = LIVE_BOOKMARK;
-        watch->bookmark_due = false;
-        watch->armed = result == LIVE_NOTHING;
-        watch->passed = watch->position;
-        hub_window_trim(hub, clock_mono_us());
+        watch->position = watch->current->at;
+    } else if (result == LIVE_EVENT) {
+        result = end_of_window(watch);
     }
+    watch->armed = result == LIVE_NOTHING;
     pthread_mutex_unlock(&hub->lock);
     return result;
+}
+
+/* What a client named is compared with the chain: when it begins, and when the head has reached it. */
+static void check_position(struct api_watch *watch)
+{
+    enum ledger_position position = ledger_position(watch->hub->server->ledger, watch->position.rv);
+    watch->ahead = position == LEDGER_POSITION_AHEAD;
+    watch->abandoned = position == LEDGER_POSITION_ABANDONED;
+}
+
+static bool give_lost(struct api_watch *watch, struct api_watch_event *out)
+{
+    struct err err;
+    err_set(&err, ERR_EXPIRED, "of an abandoned branch");
+    give_expired(watch, out, &err);
+    return true;
 }
 
 static bool next_change(struct api_watch *watch, struct api_watch_event *out)
@@ -229,16 +291,21 @@ static bool next_change(struct api_watch *watch, struct api_watch_event *out)
     for (;;) {
         if (next_past(watch, out))
             return true;
-        uint64_t since;
+        struct hub_position until;
         struct err err = {0};
-        switch (next_live(watch, &since)) {
+        switch (next_live(watch, &until)) {
         case LIVE_NOTHING:
             return false;
         case LIVE_BOOKMARK:
             give_bookmark(watch, out, watch->kind, false);
             return true;
+        case LIVE_AHEAD:
+            check_position(watch);
+            break;
+        case LIVE_LOST:
+            return give_lost(watch, out);
         case LIVE_BEHIND:
-            if (read_past(watch, since, &err)) {
+            if (read_past(watch, until, &err)) {
                 give_expired(watch, out, &err);
                 return true;
             }
@@ -288,14 +355,20 @@ const json_t *api_watch_value(struct api_watch *watch, const struct api_watch_ev
     return hub_event_value(watch->current);
 }
 
+const json_t *api_watch_metadata(struct api_watch *watch, const struct api_watch_event *event)
+{
+    json_decref(watch->value);
+    watch->value = json_parse_beginning(event->json, event->json_len, "metadata", "managedFields", NULL);
+    return watch->value;
+}
+
 void api_watch_close(struct api_watch *watch)
 {
     if (!watch)
         return;
     hub_watch_detach(watch);
     end_event(watch);
-    while (watch->past_at < watch->past_count)
-        hub_event_release(watch->past[watch->past_at++]);
+    drop_past(watch);
     free(watch->past);
     api_list_free(watch->initial);
     selector_free(watch->labels);
@@ -334,13 +407,20 @@ static int choose_start(struct api_call *call, struct api_watch *watch, bool *in
             "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
     *initial = request->send_initial_events_set ? streaming : !rv;
     watch->initial_end = streaming && request->allow_bookmarks;
-    watch->position = rv;
+    watch->position.rv = rv;
     return 0;
 }
 
-/* Where a watch that wants nothing old begins. */
-static uint64_t current_position(struct api_call *call)
+/* The branch of what is read of the chain now, once subscribers know of it. */
+static uint64_t branch_now(const struct api_hub *hub)
 {
+    return (ledger_branch(hub->server->ledger) + 1) & ~1ull;
+}
+
+/* Where a watch that wants nothing old begins. */
+static uint64_t current_rv(struct api_call *call)
+{
+    call_snapshot_end(call); /* it may be of another branch by now */
     return ledger_store_ops(call->server->ledger)->snapshot_rv(call_snapshot(call));
 }
 
@@ -372,10 +452,32 @@ static int open_initial(struct api_call *call, struct api_watch *watch)
     request.limit = 0;
     struct api_request *original = call->request;
     call->request = &request;
+    call_snapshot_end(call);
     int rc = list_open(call, &watch->initial);
     call->request = original;
     if (!rc)
-        watch->position = api_list_rv(watch->initial);
+        watch->position.rv = api_list_rv(watch->initial);
+    return rc;
+}
+
+/* Finds the position to begin at, on one branch. */
+static int begin(struct api_call *call, struct api_watch *watch, bool initial)
+{
+    struct api_hub *hub = watch->hub;
+    uint64_t named = watch->position.rv, branch;
+    int rc = 0;
+    do {
+        branch = branch_now(hub);
+        api_list_free(watch->initial);
+        watch->initial = NULL;
+        if (initial)
+            rc = open_initial(call, watch);
+        else if (!named)
+            watch->position.rv = current_rv(call);
+        else
+            check_position(watch);
+    } while (!rc && branch != branch_now(hub));
+    watch->position.branch = branch;
     return rc;
 }
 
@@ -395,11 +497,9 @@ int hub_watch(struct api_call *call, struct api_watch **out)
         rc = choose_start(call, watch, &initial);
     if (!rc) {
         watch->hub = hub;
-        hub_attach(hub, watch);
-        if (initial)
-            rc = open_initial(call, watch);
-        else if (!watch->position)
-            watch->position = current_position(call);
+        uint64_t told = hub_attach(hub, watch);
+        rc = begin(call, watch, initial);
+        watch->untold = watch->position.branch != told;
     }
     if (rc) {
         api_watch_close(watch);

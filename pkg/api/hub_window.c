@@ -13,9 +13,9 @@ static struct hub_event *at(const struct hub_channel *channel, size_t i)
 static void drop_first(struct api_hub *hub, struct hub_channel *channel)
 {
     struct hub_event *event = at(channel, 0);
-    channel->complete_since = event->rv;
-    if (channel->old_since < event->rv)
-        channel->old_since = event->rv;
+    channel->complete_since = event->at;
+    if (hub_before(channel->old_since, event->at))
+        channel->old_since = event->at;
     hub->window_bytes -= hub_event_size(event);
     hub->window_events--;
     channel->first = (channel->first + 1) % channel->cap;
@@ -29,7 +29,7 @@ static void drop_oldest(struct api_hub *hub)
     struct hub_channel *oldest = NULL;
     for (size_t i = 0; i < hub->channel_count; i++) {
         struct hub_channel *channel = &hub->channels[i];
-        if (channel->count > 0 && (!oldest || at(channel, 0)->rv < at(oldest, 0)->rv))
+        if (channel->count > 0 && (!oldest || hub_before(at(channel, 0)->at, at(oldest, 0)->at)))
             oldest = channel;
     }
     assert(oldest);
@@ -50,7 +50,7 @@ static void grow(struct hub_channel *channel)
 
 void hub_window_push(struct api_hub *hub, struct hub_channel *channel, struct hub_event *event)
 {
-    assert(!channel->count || at(channel, channel->count - 1)->rv < event->rv);
+    assert(!channel->count || hub_before(at(channel, channel->count - 1)->at, event->at));
     if (channel->count == channel->cap)
         grow(channel);
     channel->window[(channel->first + channel->count++) % channel->cap] = event;
@@ -63,11 +63,11 @@ void hub_window_push(struct api_hub *hub, struct hub_channel *channel, struct hu
         drop_oldest(hub);
 }
 
-static uint64_t slowest(const struct hub_channel *channel)
+static struct hub_position slowest(const struct hub_channel *channel)
 {
-    uint64_t passed = UINT64_MAX;
+    struct hub_position passed = {UINT64_MAX, 0};
     for (const struct api_watch *watch = channel->watches; watch; watch = watch->next)
-        if (watch->passed < passed)
+        if (hub_before(watch->passed, passed))
             passed = watch->passed;
     return passed;
 }
@@ -79,8 +79,8 @@ void hub_window_trim(struct api_hub *hub, int64_t now_us)
     hub->trimmed_us = now_us;
     for (size_t i = 0; i < hub->channel_count; i++) {
         struct hub_channel *channel = &hub->channels[i];
-        uint64_t passed = channel->count > 0 ? slowest(channel) : 0;
-        while (channel->count > 0 && at(channel, 0)->rv <= passed)
+        struct hub_position passed = slowest(channel);
+        while (channel->count > 0 && !hub_before(passed, at(channel, 0)->at))
             drop_first(hub, channel);
     }
 }
@@ -94,12 +94,12 @@ void hub_window_clear(struct api_hub *hub, struct hub_channel *channel)
     channel->cap = channel->first = 0;
 }
 
-struct hub_event *hub_window_after(const struct hub_channel *channel, uint64_t position)
+struct hub_event *hub_window_after(const struct hub_channel *channel, struct hub_position position)
 {
     size_t low = 0, high = channel->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (at(channel, middle)->rv > position)
+        if (hub_before(position, at(channel, middle)->at))
             high = middle;
         else
             low = middle + 1;

@@ -1,13 +1,20 @@
 /*
  * The API in process: client.h over api_handle, with the whole pipeline but no HTTP. A request waits on a
- * condition variable for its answer, and is run again when it lost a race. Watches are in local_watch.c.
+ * condition variable for its answer, and is run again when it lost a race. Watches are in local_watch.c. What
+ * is asked about other nodes, the ledger knows.
  */
 #include "api/local_internal.h"
 
+#include "api/node_events.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "object/registry.h"
+#include "validator/registry.h"
 
 #include <stdio.h>
+
+/* An undone change whose node is away may take long to come back: others do not wait for it. */
+#define SETTLE_US 10000000LL
 
 struct answer {
     pthread_mutex_t lock;
@@ -167,7 +174,72 @@ struct api_response *local_watch_open(struct local_client *client, const struct 
     return handle(client->server, &translated);
 }
 
-static const struct client_ops local_ops = {local_request, local_watch_start, local_watch_stop};
+static struct ledger *ledger_of(struct client *base)
+{
+    return ((struct local_client *)base)->server->ledger;
+}
+
+static bool local_owns(struct client *base, const void *work, size_t len)
+{
+    return ledger_owns(ledger_of(base), work, len);
+}
+
+static enum client_liveness local_liveness(struct client *base, const char *node)
+{
+    struct ledger_validator *validators = mem_calloc(REGISTRY_MAX, sizeof(*validators));
+    size_t count = ledger_validators(ledger_of(base), validators, REGISTRY_MAX);
+    enum client_liveness liveness = CLIENT_LIVENESS_UNKNOWN;
+    for (size_t i = 0; i < count && i < REGISTRY_MAX; i++) {
+        if (!strcmp(validators[i].name, node))
+            liveness = validators[i].live || validators[i].self ? CLIENT_LIVE : CLIENT_DOWN;
+    }
+    free(validators);
+    return liveness;
+}
+
+static bool local_settled(struct client *base)
+{
+    struct local_client *client = (struct local_client *)base;
+    struct ledger_state state;
+    ledger_state(ledger_of(base), &state);
+    if (!state.switching && !state.orphans) {
+        atomic_store(&client->unsettled_us, 0);
+        return true;
+    }
+    int64_t now = clock_mono_us(), since = atomic_load(&client->unsettled_us);
+    if (!since)
+        atomic_store(&client->unsettled_us, since = now);
+    return now - since >= SETTLE_US;
+}
+
+static void on_node_event(void *arg, enum ledger_event event)
+{
+    struct local_client *client = arg;
+    if (event == LEDGER_EVENT_MEMBERS)
+        client->members_fn(client->members_arg);
+}
+
+static void local_on_members(struct client *base, client_members_fn fn, void *arg)
+{
+    struct local_client *client = (struct local_client *)base;
+    if (client->members_fn)
+        api_events_remove(client->server, on_node_event, client);
+    client->members_fn = fn;
+    client->members_arg = arg;
+    if (fn)
+        api_events_add(client->server, on_node_event, client);
+}
+
+static const struct client_ops local_ops = {
+    .request = local_request,
+    .watch_start = local_watch_start,
+    .watch_start_metadata = local_watch_start_metadata,
+    .watch_stop = local_watch_stop,
+    .owns = local_owns,
+    .liveness = local_liveness,
+    .on_members = local_on_members,
+    .settled = local_settled,
+};
 
 struct client *api_local_client(struct api_server *server, const char *user, const char *const *groups,
                                 size_t group_count)
@@ -196,6 +268,7 @@ void api_local_client_free(struct client *base)
     if (!base)
         return;
     struct local_client *client = (struct local_client *)base;
+    local_on_members(base, NULL, NULL);
     local_dispatcher_stop(client);
     for (size_t i = 0; i < client->identity.group_count; i++)
         free(client->groups[i]);

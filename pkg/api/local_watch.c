@@ -1,6 +1,8 @@
 /*
  * Watches of the in-process client. One thread takes the events of all its watches in turn and calls back;
- * an event's object is parsed once for all in-process watches of its kind (hub_event_value).
+ * an event's object is parsed once for all in-process watches of its kind (hub_event_value). A watch of
+ * metadata reads no more of the text than that; nobody behind one is in a hurry, so while events keep coming
+ * it takes them together now and then, and does not wake the thread for each block.
  *
  * A watch that falls behind reads the chain (hub_watch.c), so one expires only when its client has been stuck
  * for as long as the chain keeps its history. It is opened again then, and all objects come again as
@@ -16,6 +18,7 @@
 
 #define EVENTS_PER_TURN 64
 #define REOPEN_US (1000 * 1000)
+#define REST_US (20 * 1000)
 
 struct local_watch {
     struct client_watch base;
@@ -26,10 +29,11 @@ struct local_watch {
     char *group, *version, *plural, *namespace, *field_selector;
     client_watch_fn fn;
     void *arg;
+    bool metadata;    /* is all that the callback looks at */
     bool synced;      /* CLIENT_SYNCED was given */
-    int64_t retry_us; /* when to open it again after a failure; 0: at once */
+    int64_t later_us; /* when to look at it, if it is ready; 0: at once */
     bool busy;        /* the dispatcher is at it */
-    bool ready;       /* may have events */
+    bool ready;       /* may have events; the dispatcher knows */
     atomic_bool stopped;
 };
 
@@ -38,9 +42,19 @@ static void on_ready(void *arg)
     struct local_watch *watch = arg;
     struct local_client *client = watch->client;
     pthread_mutex_lock(&client->lock);
+    if (!watch->ready)
+        pthread_cond_signal(&client->work);
     watch->ready = true;
-    pthread_cond_signal(&client->work);
     pthread_mutex_unlock(&client->lock);
+}
+
+/* The dispatcher's own word that there is more to do, now or later. */
+static void look_again(struct local_watch *watch, int64_t later_us)
+{
+    pthread_mutex_lock(&watch->client->lock);
+    watch->ready = true;
+    watch->later_us = later_us;
+    pthread_mutex_unlock(&watch->client->lock);
 }
 
 /* One event to the callback; false when there was none. */
@@ -64,7 +78,8 @@ static bool dispatch_one(struct local_watch *watch)
     }
     if (!strcmp(event.type, "BOOKMARK"))
         return true;
-    const json_t *object = api_watch_value(watch->watch, &event);
+    const json_t *object =
+        watch->metadata ? api_watch_metadata(watch->watch, &event) : api_watch_value(watch->watch, &event);
     enum client_event type = *event.type == 'A'   ? CLIENT_ADDED
                              : *event.type == 'M' ? CLIENT_MODIFIED
                                                   : CLIENT_DELETED;
@@ -82,7 +97,7 @@ static void open_watch(struct local_watch *watch)
         response->watch = NULL;
         api_watch_on_ready(watch->watch, on_ready, watch);
     } else {
-        watch->retry_us = clock_mono_us() + REOPEN_US;
+        look_again(watch, clock_mono_us() + REOPEN_US);
         log_error("api", "in-process watch of %s failed: %s", watch->plural,
                   response ? buf_str(&response->body) : "no such resource");
     }
@@ -92,13 +107,17 @@ static void open_watch(struct local_watch *watch)
 /* Some events of one watch, without the lock; a long initial list does not hold up the others. */
 static void take_turn(struct local_watch *watch)
 {
+    int events = 0;
     if (!watch->watch)
         open_watch(watch);
-    bool more = watch->watch != NULL;
-    for (int i = 0; more && watch->watch && i < EVENTS_PER_TURN && !watch->stopped; i++)
-        more = dispatch_one(watch);
-    if (more || !watch->watch)
-        on_ready(watch);
+    if (!watch->watch)
+        return;
+    while (watch->watch && events < EVENTS_PER_TURN && !watch->stopped && dispatch_one(watch))
+        events++;
+    if (!watch->watch || events == EVENTS_PER_TURN)
+        look_again(watch, 0);
+    else if (watch->metadata && events)
+        look_again(watch, clock_mono_us() + REST_US);
 }
 
 /* A watch that is ready now, or NULL and when one will be (0: when it is told). */
@@ -109,10 +128,10 @@ static struct local_watch *find_ready(struct local_client *client, int64_t *late
     for (struct local_watch *watch = client->watches; watch; watch = watch->next) {
         if (!watch->ready || watch->stopped)
             continue;
-        if (watch->retry_us <= now)
+        if (watch->later_us <= now)
             return watch;
-        if (!*later_us || watch->retry_us < *later_us)
-            *later_us = watch->retry_us;
+        if (!*later_us || watch->later_us < *later_us)
+            *later_us = watch->later_us;
     }
     return NULL;
 }
@@ -139,7 +158,7 @@ static void *dispatch(void *arg)
             continue;
         }
         watch->ready = false;
-        watch->retry_us = 0;
+        watch->later_us = 0;
         watch->busy = true;
         pthread_mutex_unlock(&client->lock);
         take_turn(watch);
@@ -156,23 +175,25 @@ static char *strdup_or_null(const char *text)
     return text ? mem_strdup(text) : NULL;
 }
 
-struct client_watch *local_watch_start(struct client *base, const struct client_resource *resource,
-                                       const char *namespace, const char *field_selector, client_watch_fn fn,
-                                       void *arg)
+static struct local_watch *watch_new(struct client *base, const struct client_resource *resource,
+                                     client_watch_fn fn, void *arg)
 {
-    struct local_client *client = (struct local_client *)base;
     struct local_watch *watch = mem_zalloc(sizeof(*watch));
     watch->base.client = base;
-    watch->client = client;
+    watch->client = (struct local_client *)base;
     watch->group = mem_strdup(resource->group);
     watch->version = mem_strdup(resource->version);
     watch->plural = mem_strdup(resource->resource);
     watch->resource = (struct client_resource){watch->group, watch->version, watch->plural};
-    watch->namespace = strdup_or_null(namespace);
-    watch->field_selector = strdup_or_null(field_selector);
     watch->fn = fn;
     watch->arg = arg;
     watch->ready = true;
+    return watch;
+}
+
+static void begin(struct local_watch *watch)
+{
+    struct local_client *client = watch->client;
     pthread_mutex_lock(&client->lock);
     watch->next = client->watches;
     client->watches = watch;
@@ -183,6 +204,25 @@ struct client_watch *local_watch_start(struct client *base, const struct client_
     }
     pthread_cond_signal(&client->work);
     pthread_mutex_unlock(&client->lock);
+}
+
+struct client_watch *local_watch_start(struct client *client, const struct client_resource *resource,
+                                       const char *namespace, const char *field_selector, client_watch_fn fn,
+                                       void *arg)
+{
+    struct local_watch *watch = watch_new(client, resource, fn, arg);
+    watch->namespace = strdup_or_null(namespace);
+    watch->field_selector = strdup_or_null(field_selector);
+    begin(watch);
+    return &watch->base;
+}
+
+struct client_watch *local_watch_start_metadata(struct client *client, const struct client_resource *resource,
+                                                client_watch_fn fn, void *arg)
+{
+    struct local_watch *watch = watch_new(client, resource, fn, arg);
+    watch->metadata = true;
+    begin(watch);
     return &watch->base;
 }
 

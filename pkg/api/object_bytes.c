@@ -7,6 +7,8 @@
  */
 #include "api/verbs_internal.h"
 
+#include "codec/json_plain.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <sodium.h>
@@ -40,17 +42,14 @@ static void write_escaped(struct buf *out, unsigned char c)
 static void write_string(struct buf *out, const char *s, size_t len)
 {
     buf_reserve(out, len + 2);
-    buf_putc(out, '"');
-    size_t from = 0;
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)s[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
-            continue;
-        buf_append(out, s + from, i - from);
-        write_escaped(out, c);
-        from = i + 1;
+    out->data[out->len++] = '"';
+    for (size_t at = 0; at < len;) {
+        size_t plain = json_plain_len(s + at, len - at, 0);
+        buf_append(out, s + at, plain);
+        at += plain;
+        if (at < len)
+            write_escaped(out, (unsigned char)s[at++]);
     }
-    buf_append(out, s + from, len - from);
     buf_putc(out, '"');
 }
 
@@ -142,36 +141,51 @@ static const char *const metadata_order[] = {
     "managedFields",
 };
 #define METADATA_ORDER (sizeof(metadata_order) / sizeof(*metadata_order))
+#define RESOURCE_VERSION 5 /* its place */
 
-static bool metadata_ordered(const char *name)
+/* The place of a member in that order; METADATA_ORDER: it has none. Members mostly follow one another as they
+ * should, so the search goes on from the last one's place. */
+static size_t metadata_place(const char *name, size_t from)
 {
-    for (size_t i = 0; i < METADATA_ORDER; i++)
+    for (size_t n = 0; n < METADATA_ORDER; n++) {
+        size_t i = (from + n) % METADATA_ORDER;
         if (!strcmp(metadata_order[i], name))
-            return true;
-    return false;
+            return i;
+    }
+    return METADATA_ORDER;
+}
+
+static void write_placeholder(struct buf *out, bool *first, uint32_t *rv_offset)
+{
+    buf_puts(out, *first ? "\"resourceVersion\":\"" : ",\"resourceVersion\":\"");
+    *first = false;
+    *rv_offset = (uint32_t)out->len;
+    buf_puts(out, TX_RV_PLACEHOLDER "\"");
 }
 
 static void write_metadata(struct buf *out, const json_t *metadata, bool placeholder, uint32_t *rv_offset)
 {
-    bool first = true;
-    buf_putc(out, '{');
-    for (size_t i = 0; i < METADATA_ORDER; i++) {
-        const char *name = metadata_order[i];
-        const json_t *value = json_object_get(metadata, name);
-        if (placeholder && !strcmp(name, "resourceVersion")) {
-            if (!first)
-                buf_putc(out, ',');
-            first = false;
-            buf_puts(out, "\"resourceVersion\":\"");
-            *rv_offset = (uint32_t)out->len;
-            buf_puts(out, TX_RV_PLACEHOLDER "\"");
-        } else if (value) {
-            write_member(out, name, value, &first);
-        }
-    }
+    const json_t *ordered[METADATA_ORDER] = {NULL};
+    bool first = true, others = false;
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)metadata, key, value) if (!metadata_ordered(key))
+    size_t place = 0;
+    json_object_foreach((json_t *)metadata, key, value)
+    {
+        size_t found = metadata_place(key, place);
+        others |= found == METADATA_ORDER;
+        if (found < METADATA_ORDER)
+            ordered[place = found] = value;
+    }
+    buf_putc(out, '{');
+    for (size_t i = 0; i < METADATA_ORDER; i++) {
+        if (placeholder && i == RESOURCE_VERSION)
+            write_placeholder(out, &first, rv_offset);
+        else if (ordered[i])
+            write_member(out, metadata_order[i], ordered[i], &first);
+    }
+    json_object_foreach((json_t *)metadata, key,
+                        value) if (others && metadata_place(key, 0) == METADATA_ORDER)
         write_member(out, key, value, &first);
     buf_putc(out, '}');
 }

@@ -1,14 +1,18 @@
 /* See query.h. */
 #include "api/query.h"
 
+#include "base/timefmt.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 void query_init(struct query *query)
 {
-    *query = (struct query){
-        .include_object = "Metadata", .grace_period_s = -1, .field_validation = API_FIELDS_WARN};
+    *query = (struct query){.include_object = "Metadata",
+                            .grace_period_s = -1,
+                            .field_validation = API_FIELDS_WARN,
+                            .commit_timeout_us = QUERY_COMMIT_TIMEOUT_US};
 }
 
 /* As upstream converts a bool parameter: anything but "false" and "0" (any case for the former) is true. */
@@ -124,6 +128,29 @@ static bool put_bool(struct query *query, const char *name, const char *value)
     return false;
 }
 
+int query_put_commit(struct query *query, const char *value, struct err *err)
+{
+    bool final = strcmp(value, "irreversible") == 0;
+    if (!final && *value && strcmp(value, "included") != 0)
+        return err_set(
+            err, ERR_BAD_REQUEST,
+            "commit: Unsupported value: \"%.200s\": supported values: \"included\", \"irreversible\"", value);
+    query->commit_final = final;
+    return 0;
+}
+
+static int put_commit_timeout(struct query *query, const char *value, struct err *err)
+{
+    int64_t us;
+    if (!timefmt_duration(value, &us) || us > QUERY_COMMIT_TIMEOUT_MAX_US)
+        return err_set(err, ERR_BAD_REQUEST,
+                       "commitTimeout: Invalid value: \"%.200s\": must be a duration such as \"30s\", of one "
+                       "hour at most",
+                       value);
+    query->commit_timeout_us = us;
+    return 0;
+}
+
 int query_put(struct query *query, const char *name, const char *value, struct err *err)
 {
     if (put_text(query, name, value) || put_bool(query, name, value))
@@ -138,6 +165,10 @@ int query_put(struct query *query, const char *name, const char *value, struct e
             query->grace_period_s = 1; /* upstream takes a negative period for the shortest */
         return code;
     }
+    if (strcmp(name, "commit") == 0)
+        return query_put_commit(query, value, err);
+    if (strcmp(name, "commitTimeout") == 0)
+        return put_commit_timeout(query, value, err);
     if (strcmp(name, "dryRun") == 0)
         return put_dry_run(query, value, err);
     if (strcmp(name, "fieldValidation") == 0)

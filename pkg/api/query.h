@@ -7,6 +7,9 @@
 
 #include "api/request.h"
 
+#define QUERY_COMMIT_TIMEOUT_US 30000000LL
+#define QUERY_COMMIT_TIMEOUT_MAX_US 3600000000LL
+
 struct query {
     const char *label_selector;
     const char *field_selector;
@@ -28,6 +31,8 @@ struct query {
     bool orphan_dependents;
     bool orphan_dependents_set;
     bool pretty;
+    bool commit_final;         /* commit=irreversible: answer when the change is final, … */
+    int64_t commit_timeout_us; /* … or at the end of this time */
     enum api_field_validation field_validation;
 };
 
@@ -39,5 +44,8 @@ int query_put(struct query *query, const char *name, const char *value, struct e
 
 /* Fills the parameters of request. */
 void query_apply(const struct query *query, struct api_request *request);
+
+/* A commit level as a parameter or header gives it: "irreversible", "included" or "". */
+int query_put_commit(struct query *query, const char *value, struct err *err);
 
 #endif

@@ -112,7 +112,11 @@ struct api_response {
     struct api_list *list;
     struct api_watch *watch;
     json_t *warnings; /* array of strings for Warning headers; may be NULL */
-    bool retry;       /* lost a race without a precondition: call api_handle again with the same request */
+    bool has_tx;      /* a write: the transaction that made the object what it is now, … */
+    bool wait_final;  /* … which the object itself asks to wait for until it is final (katena.io/commit) */
+    uint8_t tx_id[TX_ID_SIZE];
+    uint64_t height; /* its block; 0: an earlier one, since there was nothing to change */
+    bool retry;      /* lost a race without a precondition: call api_handle again with the same request */
 };
 void api_response_free(struct api_response *response);
 

@@ -74,6 +74,23 @@ static void parse_openapi(struct route *out, const struct parts *parts)
     }
 }
 
+/* /katena/v1/WHAT, and for some /katena/v1/WHAT/NAME. */
+static void parse_katena(struct route *out, const struct parts *parts)
+{
+    static const struct {
+        const char *word;
+        enum route_what what;
+        size_t parts_max;
+    } known[] = {{"chain", ROUTE_CHAIN, 4},   {"ca", ROUTE_CA, 3},       {"join", ROUTE_JOIN, 3},
+                 {"status", ROUTE_STATUS, 3}, {"nodes", ROUTE_NODES, 4}, {"tx", ROUTE_TX, 4}};
+    for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+        if (parts->count >= 3 && parts->count <= known[i].parts_max && strcmp(part_at(parts, 1), "v1") == 0 &&
+            strcmp(part_at(parts, 2), known[i].word) == 0) {
+            out->what = known[i].what;
+            out->name = part_at(parts, 3);
+        }
+}
+
 static void parse_other(struct route *out, const struct parts *parts)
 {
     static const struct {
@@ -99,11 +116,8 @@ static void parse_other(struct route *out, const struct parts *parts)
     }
     if (strcmp(first, "openapi") == 0)
         parse_openapi(out, parts);
-    if (strcmp(first, "katena") == 0 && (parts->count == 3 || parts->count == 4) &&
-        strcmp(part_at(parts, 1), "v1") == 0 && strcmp(part_at(parts, 2), "chain") == 0) {
-        out->what = ROUTE_CHAIN;
-        out->name = part_at(parts, 3);
-    }
+    if (strcmp(first, "katena") == 0)
+        parse_katena(out, parts);
 }
 
 void route_parse(struct route *out, const char *path)

@@ -24,6 +24,11 @@ enum route_what {
     ROUTE_JWKS,             /* /openid/v1/jwks */
     ROUTE_OPENID,           /* /.well-known/openid-configuration */
     ROUTE_CHAIN,            /* /katena/v1/chain, /katena/v1/chain/SUBCOMMAND (its name) */
+    ROUTE_CA,               /* /katena/v1/ca */
+    ROUTE_JOIN,             /* /katena/v1/join */
+    ROUTE_STATUS,           /* /katena/v1/status */
+    ROUTE_NODES,            /* /katena/v1/nodes, /katena/v1/nodes/NAME */
+    ROUTE_TX,               /* /katena/v1/tx, /katena/v1/tx/ID (its name) */
 };
 
 struct route {

@@ -40,6 +40,7 @@ struct api_options {
     const char *bind_address; /* "0.0.0.0" */
     int port;                 /* 6443; 0: no HTTP (tests of the verbs) */
     const char *service_cidr; /* "10.43.0.0/16" */
+    const char *cluster_cidr; /* "10.42.0.0/16": told to nodes that join */
     const char *advertise_address;
 };
 
@@ -50,6 +51,16 @@ void api_server_stop(struct api_server *server); /* ends connections, frees */
 
 /* Joins the kubelet to the API, any time after the start. */
 void api_server_set_kubelet(struct api_server *server, const struct api_kubelet_ops *ops, void *kubelet);
+
+/* Brings the endpoints of the kubernetes Service in line with the nodes of the cluster. Blocks. */
+int api_server_refresh_endpoints(struct api_server *server, struct err *err);
+
+/* Joins the peer manager to the API (node list, metrics), any time after the start; NULL before it stops. */
+struct peers;
+void api_server_set_peers(struct api_server *server, struct peers *peers);
+
+/* What begins a change of this node's key: katena node rotate-keys. It returns when the change has begun. */
+void api_server_on_rotate(struct api_server *server, int (*fn)(void *arg, struct err *err), void *arg);
 
 /* An in-process client that acts as user (e.g. "system:kube-scheduler"), member of groups. */
 struct client *api_local_client(struct api_server *server, const char *user, const char *const *groups,

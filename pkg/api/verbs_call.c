@@ -5,12 +5,15 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 struct state_snapshot *call_snapshot(struct api_call *call)
 {
-    if (!call->snapshot)
-        call->snapshot =
-            ledger_store_ops(call->server->ledger)->snapshot_begin(ledger_store(call->server->ledger));
+    if (!call->snapshot) {
+        struct ledger *ledger = call->server->ledger;
+        ledger_await_switch(ledger);
+        call->snapshot = ledger_store_ops(ledger)->snapshot_begin(ledger_store(ledger));
+    }
     return call->snapshot;
 }
 
@@ -19,6 +22,7 @@ void call_snapshot_end(struct api_call *call)
     if (call->snapshot)
         ledger_store_ops(call->server->ledger)->snapshot_end(call->snapshot);
     call->snapshot = NULL;
+    call->parent = NULL;
 }
 
 int call_find(struct api_call *call, const struct schema_kind *kind, const char *namespace, const char *name,
@@ -26,6 +30,17 @@ int call_find(struct api_call *call, const struct schema_kind *kind, const char 
 {
     struct resource_key key = {kind->group, kind->plural, kind->namespaced ? namespace : "", name};
     return ledger_store_ops(call->server->ledger)->get(call_snapshot(call), &key, out, &call->err);
+}
+
+int call_find_parent(struct api_call *call)
+{
+    struct resource_key key = {"", "namespaces", "", call->request->namespace};
+    if (call->parent)
+        return 0;
+    int rc = ledger_store_ops(call->server->ledger)
+                 ->get(call_snapshot(call), &key, &call->parent_state, &call->err);
+    call->parent = rc ? NULL : &call->parent_state;
+    return rc;
 }
 
 int call_live(struct api_call *call)
@@ -165,6 +180,10 @@ static void call_answer(struct api_call *call, struct api_response *response)
     api_done_fn done = call->done;
     void *arg = call->arg;
     response->warnings = call->warnings;
+    response->has_tx = call->has_tx;
+    response->wait_final = call->wait_final;
+    response->height = call->height;
+    memcpy(response->tx_id, call->tx_id, TX_ID_SIZE);
     call->warnings = NULL;
     call_free(call);
     done(arg, response);

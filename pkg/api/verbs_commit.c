@@ -8,18 +8,38 @@
 #include "api/verbs_internal.h"
 
 #include "base/mem.h"
+#include "codec/json_plain.h"
 
 #include <stdio.h>
 
 /* A longer intent is cut to its short facts: the chain is no place for a second copy of a large patch. */
 #define INTENT_MAX (32 * 1024)
 
+/* About what a server adds to an object: metadata with managedFields. */
+#define TEXT_ADDED 640
+
+static void write_name(struct buf *out, const char *name)
+{
+    buf_puts(out, out->len > 1 ? ",\"" : "\"");
+    buf_puts(out, name);
+    buf_puts(out, "\":");
+}
+
+/* Left out when the value is no text. */
 static void write_fact(struct buf *out, const char *name, const char *value)
 {
+    size_t len = value ? strlen(value) : 0;
+    if (value && json_plain_len(value, len, 1) == len) {
+        write_name(out, name);
+        buf_putc(out, '"');
+        buf_append(out, value, len);
+        buf_putc(out, '"');
+        return;
+    }
     json_auto_t *text = json_string(value);
     if (!text)
         return;
-    buf_printf(out, "%s\"%s\":", out->len > 1 ? "," : "", name);
+    write_name(out, name);
     object_write_value(out, text);
 }
 
@@ -112,12 +132,17 @@ static int add_namespace(struct api_call *call, struct tx *tx, const struct reso
     struct resource_key parent;
     if (!key_parent(&parent, key))
         return 0;
-    struct state_object state;
-    int rc = ledger_store_ops(call->server->ledger)->get(call_snapshot(call), &parent, &state, &call->err);
+    struct state_object other;
+    const struct state_object *state = &other;
+    int rc = 0;
+    if (call->parent && !strcmp(call->request->namespace, parent.name))
+        state = call->parent;
+    else
+        rc = ledger_store_ops(call->server->ledger)->get(call_snapshot(call), &parent, &other, &call->err);
     if (rc == ERR_NOT_FOUND)
         return err_set(&call->err, ERR_NOT_FOUND, "namespaces \"%s\" not found", parent.name);
     if (!rc)
-        add_indirect(tx, &state);
+        add_indirect(tx, state);
     return rc;
 }
 
@@ -154,17 +179,24 @@ static void add_direct(struct api_call *call, struct tx *tx)
     tx_add_input(tx, &input);
 }
 
+bool commit_wants_final(const json_t *object)
+{
+    return !strcmp(json_str_or_empty(object, "metadata", "annotations", "katena.io/commit"), "irreversible");
+}
+
 int commit_add(struct api_call *call, const struct call_write *write, struct tx *tx)
 {
     const json_t *object = write->object;
     if (object) {
         buf_clear(&call->text);
+        buf_reserve(&call->text, call->request->body_len + TEXT_ADDED);
         object_write(&call->text, object, true, &call->rv_offset);
         if (call->text.len > TX_CONTENT_MAX)
             return err_set(&call->err, ERR_TOO_LARGE, "Request entity too large: limit is %u",
                            TX_CONTENT_MAX);
     }
     const json_t *named = object ? object : call->live;
+    call->wait_final |= commit_wants_final(named);
     struct resource_key key = {call->kind->group, call->kind->plural,
                                call->kind->namespaced ? json_str_or_empty(named, "metadata", "namespace")
                                                       : "",
@@ -200,6 +232,7 @@ int commit_add(struct api_call *call, const struct call_write *write, struct tx 
         return rc;
     tx_add_output(tx, &output);
     buf_auto struct buf intent = BUF_INIT;
+    buf_reserve(&intent, 200);
     write_intent(call, write, uid, sealed, &intent);
     tx_set_intent(tx, intent.data, intent.len);
     return 0;
@@ -272,6 +305,11 @@ static void on_done(void *arg, const struct ledger_result *result)
 {
     struct api_call *call = arg;
     struct api_verbs *verbs = call->server->verbs;
+    if (!result->code) {
+        call->has_tx = true;
+        call->height = result->height;
+        memcpy(call->tx_id, result->tx_id, TX_ID_SIZE);
+    }
     if (result->code ? may_retry(call, result->code) : call->more)
         call_reply_retry(call);
     else if (!result->code)
@@ -300,7 +338,7 @@ static int answer_dry_run(struct api_call *call, const struct call_write *write)
 
 int commit_end(struct api_call *call, struct tx *tx)
 {
-    int rc = ledger_sign(call->server->ledger, tx, &call->err);
+    int rc = ledger_encode(call->server->ledger, tx, &call->err);
     if (rc) {
         tx_free(tx);
         return rc;

@@ -87,7 +87,10 @@ static int cannot_handle(struct api_call *call, const struct expected *expected,
 
 static void format_api_version(char *out, size_t size, const char *group, const char *version)
 {
-    snprintf(out, size, "%s%s%s", group, *group ? "/" : "", version);
+    if (*group)
+        snprintf(out, size, "%s/%s", group, version);
+    else
+        snprintf(out, size, "%s", version);
 }
 
 /* "core" types are internal.Pod in the words of a failed conversion. */
@@ -170,8 +173,10 @@ static void set_type(json_t *object, const struct expected *expected)
 {
     char api_version[256];
     format_api_version(api_version, sizeof(api_version), expected->group, expected->version);
-    json_set_str(object, "kind", expected->kind);
-    json_set_str(object, "apiVersion", api_version);
+    if (strcmp(json_str_or_empty(object, "kind"), expected->kind) != 0)
+        json_set_str(object, "kind", expected->kind);
+    if (strcmp(json_str_or_empty(object, "apiVersion"), api_version) != 0)
+        json_set_str(object, "apiVersion", api_version);
 }
 
 static int decode_value(struct api_call *call, const struct expected *expected, const json_t *value,

@@ -130,7 +130,7 @@ static void choose_manager(struct api_call *call)
 
 void api_handle(struct api_server *server, struct api_request *request, api_done_fn done, void *arg)
 {
-    struct api_call *call = mem_zalloc(sizeof(*call));
+    struct api_call *call = mem_alloc(sizeof(*call));
     *call = (struct api_call){.server = server,
                               .request = request,
                               .done = done,

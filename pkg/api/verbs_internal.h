@@ -39,6 +39,8 @@ struct api_call {
     void *arg;
     const struct schema_kind *kind;
     struct state_snapshot *snapshot; /* NULL until call_snapshot, and again after the call was handed over */
+    const struct state_object *parent; /* the namespace, once it was looked up; ends with the snapshot */
+    struct state_object parent_state;
     int64_t now_us;
     char manager[VERBS_MANAGER_MAX + 1]; /* whose fields they become */
     bool dry_run;
@@ -60,9 +62,12 @@ struct api_call {
     int status;    /* on success */
     bool strict;
     bool creating;
-    bool generated;                /* the name is ours: when it is taken, another one is tried */
-    bool more;                     /* the request has further rounds to go (deletecollection) */
-    char *name;                    /* of the object written */
+    bool generated;          /* the name is ours: when it is taken, another one is tried */
+    bool more;               /* the request has further rounds to go (deletecollection) */
+    char *name;              /* of the object written */
+    bool has_tx, wait_final; /* for the response */
+    uint8_t tx_id[TX_ID_SIZE];
+    uint64_t height;
     struct api_reserved *reserved; /* addresses taken for it: kept or given back at the end */
 };
 
@@ -74,6 +79,8 @@ void call_snapshot_end(struct api_call *call);
 /* The state of an object; ERR_NOT_FOUND without filling call->err. The pointers belong to the snapshot. */
 int call_find(struct api_call *call, const struct schema_kind *kind, const char *namespace, const char *name,
               struct state_object *out);
+/* The same of the namespace that the request names, for all who ask; it is call->parent then. */
+int call_find_parent(struct api_call *call);
 
 /* Reads and parses the object that the request names into live and live_state; 404 when it is not there. */
 int call_live(struct api_call *call);
@@ -165,6 +172,8 @@ int call_commit(struct api_call *call, const struct call_write *write);
 struct tx *commit_begin(struct api_call *call, const struct call_write *write);
 int commit_add(struct api_call *call, const struct call_write *write, struct tx *tx);
 int commit_end(struct api_call *call, struct tx *tx);
+/* Whether an object asks that its writes be answered when they are final: the annotation katena.io/commit. */
+bool commit_wants_final(const json_t *object);
 
 /* Takes call->live to object (whole pipeline after decoding: metadata, defaults, admission, validation,
  * managed fields, no-op) and commits. */

@@ -415,6 +415,10 @@ static int choose_position(struct api_call *call, struct api_list *list)
     if (rc)
         return rc;
     list->rv = exact ? wanted : head;
+    /* What was read on a branch that is abandoned cannot be compared with this one. */
+    if (wanted && wanted != head &&
+        ledger_position(call->server->ledger, wanted) == LEDGER_POSITION_ABANDONED)
+        return expired(call, continued);
     if (wanted > head)
         return continued ? expired(call, true) : too_large(call, wanted, head);
     if (!exact)

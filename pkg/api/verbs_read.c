@@ -31,6 +31,8 @@ static int check_version(struct api_call *call)
     if (!version || !*version || (rv_parse(version, &wanted) && !wanted))
         return 0;
     uint64_t head = ledger_store_ops(call->server->ledger)->snapshot_rv(call_snapshot(call));
+    if (wanted != head && ledger_position(call->server->ledger, wanted) == LEDGER_POSITION_ABANDONED)
+        return err_set(&call->err, ERR_EXPIRED, "The resourceVersion for the provided read is too old.");
     if (wanted <= head)
         return 0;
     call_add_cause(call, "ResourceVersionTooLarge", "Too large resource version", "");

@@ -30,6 +30,9 @@ static bool deletion_due(const struct schema_kind *kind, const json_t *object)
 
 static int answer_unchanged(struct api_call *call, const struct call_write *write)
 {
+    call->has_tx = true;
+    call->wait_final = commit_wants_final(call->live);
+    memcpy(call->tx_id, call->live_state.tx_id, TX_ID_SIZE);
     if (write->reply) {
         json_set_str(json_object_get(write->reply, "metadata"), "resourceVersion",
                      json_str_or_empty(call->live, "metadata", "resourceVersion"));

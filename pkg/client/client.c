@@ -3,6 +3,10 @@
 
 #include "codec/json.h"
 
+#include <poll.h>
+
+#define SETTLE_POLL_MS 10
+
 int client_do(struct client *client, const struct client_request *request, json_t **out, struct err *err)
 {
     return client->ops->request(client, request, out, err);
@@ -82,8 +86,44 @@ struct client_watch *client_watch_start(struct client *client, const struct clie
     return client->ops->watch_start(client, resource, namespace, field_selector, fn, arg);
 }
 
+struct client_watch *client_watch_start_metadata(struct client *client,
+                                                 const struct client_resource *resource, client_watch_fn fn,
+                                                 void *arg)
+{
+    if (!client->ops->watch_start_metadata)
+        return client->ops->watch_start(client, resource, NULL, NULL, fn, arg);
+    return client->ops->watch_start_metadata(client, resource, fn, arg);
+}
+
 void client_watch_stop(struct client_watch *watch)
 {
     if (watch)
         watch->client->ops->watch_stop(watch);
+}
+
+bool client_owns(struct client *client, const void *work, size_t len)
+{
+    return !client->ops->owns || client->ops->owns(client, work, len);
+}
+
+enum client_liveness client_liveness(struct client *client, const char *node)
+{
+    return client->ops->liveness ? client->ops->liveness(client, node) : CLIENT_LIVENESS_UNKNOWN;
+}
+
+void client_on_members(struct client *client, client_members_fn fn, void *arg)
+{
+    if (client->ops->on_members)
+        client->ops->on_members(client, fn, arg);
+}
+
+bool client_settled(struct client *client)
+{
+    return !client->ops->settled || client->ops->settled(client);
+}
+
+void client_await_settled(struct client *client, const atomic_bool *stop)
+{
+    while (!client_settled(client) && !(stop && atomic_load(stop)))
+        poll(NULL, 0, SETTLE_POLL_MS);
 }

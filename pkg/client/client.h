@@ -13,7 +13,9 @@
 #include "base/err.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct client;
@@ -87,7 +89,40 @@ struct client_watch;
 struct client_watch *client_watch_start(struct client *client, const struct client_resource *resource,
                                         const char *namespace, const char *field_selector, client_watch_fn fn,
                                         void *arg);
+/* The same over all namespaces for who looks only at kind, apiVersion and metadata, and not at managedFields:
+ * the objects may lack the rest, and while changes keep coming they may be told some 20 ms late. */
+struct client_watch *client_watch_start_metadata(struct client *client,
+                                                 const struct client_resource *resource, client_watch_fn fn,
+                                                 void *arg);
 void client_watch_stop(struct client_watch *watch);
+
+/* ---- with other nodes ----
+ *
+ * Work that one node does for all is divided by names: each name belongs to one live node (rendezvous
+ * hashing), so a node that goes or comes moves only the work that was or becomes its own. Two nodes may both
+ * own a name for a moment; the chain orders what they do. A client without other nodes owns everything. */
+
+/* Whether work under this name is this node's. Cheap; any thread. */
+bool client_owns(struct client *client, const void *work, size_t len);
+
+enum client_liveness {
+    CLIENT_LIVENESS_UNKNOWN, /* it takes no part in the chain, so nothing is known here */
+    CLIENT_LIVE,
+    CLIENT_DOWN, /* it takes part, and cannot be reached from here */
+};
+enum client_liveness client_liveness(struct client *client, const char *node);
+
+/* fn is called after each change of what the two functions above answer. It must only wake somebody. At most
+ * one per client; NULL ends it, and returns when no call is under way. Any thread. */
+typedef void (*client_members_fn)(void *arg);
+void client_on_members(struct client *client, client_members_fn fn, void *arg);
+
+/* Whether what is read now is what stays. False while this node changes over to another history, until the
+ * changes that were undone by that are back: who acts on what is missing for that moment does too much.
+ * Bounded: after some seconds it is true in any case. client_await_settled waits, and looks at *stop (which
+ * may be NULL) meanwhile. */
+bool client_settled(struct client *client);
+void client_await_settled(struct client *client, const atomic_bool *stop);
 
 /* What an implementation provides; the functions above are made of these. */
 struct client_ops {
@@ -96,7 +131,16 @@ struct client_ops {
     struct client_watch *(*watch_start)(struct client *client, const struct client_resource *resource,
                                         const char *namespace, const char *field_selector, client_watch_fn fn,
                                         void *arg);
+    /* NULL: watch_start does. */
+    struct client_watch *(*watch_start_metadata)(struct client *client,
+                                                 const struct client_resource *resource, client_watch_fn fn,
+                                                 void *arg);
     void (*watch_stop)(struct client_watch *watch);
+    /* NULL, all four: there are no other nodes. */
+    bool (*owns)(struct client *client, const void *work, size_t len);
+    enum client_liveness (*liveness)(struct client *client, const char *node);
+    void (*on_members)(struct client *client, client_members_fn fn, void *arg);
+    bool (*settled)(struct client *client);
 };
 
 /* The first member of every implementation's client; a watch begins with its client pointer. */

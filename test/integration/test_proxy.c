@@ -68,6 +68,7 @@ static void test_rules_follow_objects(void **state)
     struct proxy *proxy = NULL;
     struct proxy_options options = {.client = client,
                                     .node_name = "node",
+                                    .data_dir = "/data",
                                     .cluster_cidr = "10.42.0.0/16",
                                     .service_cidr = "10.43.0.0/16"};
     struct err err = {0};
@@ -98,7 +99,7 @@ static void test_rules_follow_objects(void **state)
         fail_msg("%s", err.message);
     assert_true(connects(ECONNREFUSED));
     proxy_stop(proxy);
-    assert_int_equal(proxy_cleanup(&err), 0);
+    assert_int_equal(proxy_cleanup("/data", &err), 0);
     close(a);
     close(b);
     api_local_client_free(client);

@@ -29,13 +29,13 @@ struct api_fixture {
 
 static const char *const api_masters[] = {"system:masters", "system:authenticated"};
 
-static inline void api_fixture_start(struct api_fixture *f)
+/* The ledger is open. */
+static inline void api_fixture_serve(struct api_fixture *f)
 {
     struct err err = {0};
     const char *const addresses[] = {"127.0.0.1", NULL};
-    struct ledger_options ledger_options = {.data_dir = f->dir};
     struct pki_options pki_options = {.data_dir = f->dir, .node_name = "node", .addresses = addresses};
-    if (ledger_open(&f->ledger, &ledger_options, &err) || pki_open(&f->pki, &pki_options, &err))
+    if (pki_open(&f->pki, &pki_options, &err))
         fail_msg("%s", err.message);
     struct api_options options = {.ledger = f->ledger,
                                   .pki = f->pki,
@@ -49,13 +49,28 @@ static inline void api_fixture_start(struct api_fixture *f)
     f->user = (struct api_user){.name = "admin", .uid = "", .groups = api_masters, .group_count = 2};
 }
 
-static inline void api_fixture_stop(struct api_fixture *f)
+static inline void api_fixture_start(struct api_fixture *f)
+{
+    struct err err = {0};
+    struct ledger_options ledger_options = {.data_dir = f->dir};
+    if (ledger_open(&f->ledger, &ledger_options, &err))
+        fail_msg("%s", err.message);
+    api_fixture_serve(f);
+}
+
+/* The ledger stays open. */
+static inline void api_fixture_end(struct api_fixture *f)
 {
     api_server_stop(f->server);
-    ledger_close(f->ledger);
     pki_close(f->pki);
     json_decref(f->warnings);
     f->warnings = NULL;
+}
+
+static inline void api_fixture_stop(struct api_fixture *f)
+{
+    api_fixture_end(f);
+    ledger_close(f->ledger);
 }
 
 static inline void api_fixture_open(struct api_fixture *f)

@@ -291,7 +291,35 @@ static inline void fake_watch_stop(struct client_watch *watch)
     pthread_mutex_unlock(&f->lock);
 }
 
-static const struct client_ops fake_ops = {fake_request, fake_watch_start, fake_watch_stop};
+/* Takes an object out as a chain switch does, without a deletionTimestamp; the caller owns it. */
+static inline json_t *fake_take_out(struct fake_client *f, const char *resource, const char *namespace,
+                                    const char *name)
+{
+    char key[512];
+    fake_key(key, sizeof(key), resource, namespace, name);
+    pthread_mutex_lock(&f->lock);
+    json_t *object = json_incref(json_object_get(f->objects, key));
+    assert(object);
+    json_object_del(f->objects, key);
+    fake_notify(f, resource, CLIENT_DELETED, object);
+    pthread_mutex_unlock(&f->lock);
+    return object;
+}
+
+/* Takes the object over. */
+static inline void fake_put_back(struct fake_client *f, const char *resource, json_t *object)
+{
+    char key[512];
+    fake_key(key, sizeof(key), resource, json_str(object, "metadata", "namespace"),
+             json_str(object, "metadata", "name"));
+    pthread_mutex_lock(&f->lock);
+    json_object_set_new(f->objects, key, object);
+    fake_notify(f, resource, CLIENT_ADDED, object);
+    pthread_mutex_unlock(&f->lock);
+}
+
+static const struct client_ops fake_ops = {
+    .request = fake_request, .watch_start = fake_watch_start, .watch_stop = fake_watch_stop};
 
 static inline struct fake_client *fake_client_new(void)
 {

@@ -61,18 +61,32 @@ static inline gnutls_certificate_credentials_t http_credentials(struct pki *pki,
     return credentials;
 }
 
-static inline void http_fixture_open(struct http_fixture *f)
+/* What all nodes of a cluster have in common. */
+static inline void http_share_pki(const char *data_dir, const struct pki *pki)
+{
+    struct pki_shared shared;
+    struct err err = {0};
+    if (pki_shared_load(&shared, pki, &err) || pki_shared_store(&shared, data_dir, &err))
+        fail_msg("%s", err.message);
+    pki_shared_free(&shared);
+}
+
+/* A server with a chain of its own; with the CA of another one, unless that is NULL. */
+static inline void http_fixture_open_as(struct http_fixture *f, const char *node, const struct pki *other)
 {
     static const char *const masters[] = {"system:masters"};
     struct err err = {0};
     *f = (struct http_fixture){0};
     signal(SIGPIPE, SIG_IGN);
     scratch_make(&f->scratch);
+    if (other)
+        http_share_pki(f->scratch.path, other);
     f->port = http_free_port();
-    struct pki_options pki_options = {.data_dir = f->scratch.path, .node_name = "node"};
+    const char *const addresses[] = {node, NULL};
+    struct pki_options pki_options = {.data_dir = f->scratch.path, .node_name = node, .addresses = addresses};
     struct ledger_options ledger_options = {.data_dir = f->scratch.path};
     struct api_options options = {.data_dir = f->scratch.path,
-                                  .node_name = "node",
+                                  .node_name = node,
                                   .bind_address = "127.0.0.1",
                                   .port = f->port,
                                   .service_cidr = "10.43.0.0/16",
@@ -86,6 +100,11 @@ static inline void http_fixture_open(struct http_fixture *f)
     f->admin = http_credentials(f->pki, "system:admin", masters, 1);
     f->stranger = http_credentials(f->pki, "stranger", NULL, 0);
     f->anonymous = http_credentials(f->pki, NULL, NULL, 0);
+}
+
+static inline void http_fixture_open(struct http_fixture *f)
+{
+    http_fixture_open_as(f, "node", NULL);
 }
 
 static inline void http_fixture_close(struct http_fixture *f)

@@ -42,6 +42,8 @@ static void test_options_and_words(void **state)
           QUERY({"arg", "pods"}, {"namespace", "a"}, {"limit", "5"}, {"oneline", "true"}, {"arg", "x"},
                 {"user", "b"}));
     check(0, START "-- log", "log", QUERY({"oneline", "false"}));
+    check(0, START "--namespace=a --json -- conflicts", "conflicts",
+          QUERY({"namespace", "a"}, {"json", "true"}));
     check(0, START "--to-head --without-content -- prove abcd", "prove",
           QUERY({"to-head", "true"}, {"without-content", "true"}, {"arg", "abcd"}));
 }

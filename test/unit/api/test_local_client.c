@@ -187,10 +187,64 @@ static void test_clients_share_events(void **state)
     api_fixture_close(&f);
 }
 
+struct seen_metadata {
+    struct seen seen;
+    int whole; /* objects that had more than was asked for */
+    char uid[64];
+};
+
+static void on_metadata(void *arg, enum client_event event, const json_t *object)
+{
+    struct seen_metadata *seen = arg;
+    if (object && !strcmp(json_str_or_empty(object, "metadata", "name"), "m")) {
+        seen->whole += json_object_get(object, "data") || json_at(object, "metadata", "managedFields");
+        assert_string_equal(json_str_or_empty(object, "kind"), "ConfigMap");
+        assert_string_equal(json_str_or_empty(object, "apiVersion"), "v1");
+        assert_string_equal(json_str_or_empty(object, "metadata", "labels", "a"), "b");
+        assert_true(strlen(json_str_or_empty(object, "metadata", "resourceVersion")) > 1);
+        snprintf(seen->uid, sizeof(seen->uid), "%s", json_str_or_empty(object, "metadata", "uid"));
+    }
+    on_event(&seen->seen, event, object);
+}
+
+/* The same object as it is found, changed and deleted, beside a watch of whole objects. */
+static void test_watch_of_metadata(void **state)
+{
+    (void)state;
+    struct api_fixture f;
+    api_fixture_open(&f);
+    struct client *client = api_local_client(f.server, "system:test", api_masters, 1);
+    struct seen_metadata seen = {
+        .seen = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER}};
+    struct seen full = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    struct err err = {0};
+    json_auto_t *object = make_object("m");
+    json_set_str(json_object_ensure(json_object_get(object, "metadata"), "labels"), "a", "b");
+    json_auto_t *made = NULL;
+    assert_int_equal(client_create(client, &configmaps, "default", object, &made, &err), 0);
+    client_watch_start_metadata(client, &configmaps, on_metadata, &seen);
+    client_watch_start(client, &configmaps, NULL, NULL, on_event, &full);
+    wait_for(&seen.seen, &seen.seen.synced, 1);
+    wait_for(&full, &full.synced, 1);
+    assert_string_equal(seen.uid, json_str_or_empty(made, "metadata", "uid"));
+    json_auto_t *patch = json_pack("{s:{s:s}}", "data", "n", "9");
+    assert_int_equal(
+        client_patch(client, &configmaps, NULL, "default", "m", CLIENT_PATCH_MERGE, patch, NULL, &err), 0);
+    assert_int_equal(client_delete(client, &configmaps, "default", "m", NULL, &err), 0);
+    wait_for(&seen.seen, &seen.seen.deleted, 1);
+    wait_for(&full, &full.deleted, 1);
+    assert_int_equal(seen.seen.modified, 1);
+    assert_int_equal(seen.seen.added, full.added);
+    assert_int_equal(seen.whole, 0);
+    api_local_client_free(client);
+    api_fixture_close(&f);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_requests),
     cmocka_unit_test(test_races_are_retried),
     cmocka_unit_test(test_watch),
+    cmocka_unit_test(test_watch_of_metadata),
     cmocka_unit_test(test_clients_share_events),
 };
 

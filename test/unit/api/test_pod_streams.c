@@ -1,4 +1,7 @@
-/* Logs and upgraded streams of pods, over HTTPS, with a kubelet that this test plays. */
+/*
+ * Logs and upgraded streams of pods, over HTTPS, with a kubelet that this test plays: first of the node that
+ * the client talks to, then of another node, through the one that the client talks to.
+ */
 #include "unit.h"
 
 #include "http_fixture.h"
@@ -9,6 +12,7 @@
 #define PODS "/api/v1/namespaces/default/pods"
 
 static struct http_fixture f;
+static struct http_fixture far; /* the node with the kubelet, when that is another */
 
 /* ---- the kubelet ---- */
 
@@ -63,16 +67,27 @@ static void runtime_listen(void)
     kubelet.runtime_port = ntohs(address.sin_port);
 }
 
-static int group_setup(void **state)
+static void put_node(const char *name, int port)
 {
-    (void)state;
-    http_fixture_open(&f);
-    api_server_set_kubelet(f.server, &ops, NULL);
-    runtime_listen();
-    json_decref(http_json(&f, 201, "POST", "/api/v1/nodes", NULL,
-                          "{\"kind\":\"Node\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"node\"},"
-                          "\"status\":{\"allocatable\":{\"pods\":\"110\",\"cpu\":\"8\",\"memory\":\"8Gi\"},"
-                          "\"capacity\":{\"pods\":\"110\",\"cpu\":\"8\",\"memory\":\"8Gi\"}}}"));
+    mem_auto char *body =
+        mem_printf("{\"kind\":\"Node\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"%s\",\"annotations\":{"
+                   "\"katena.io/api-endpoint\":\"127.0.0.1:%d\"}},"
+                   "\"status\":{\"allocatable\":{\"pods\":\"110\",\"cpu\":\"8\",\"memory\":\"8Gi\"},"
+                   "\"capacity\":{\"pods\":\"110\",\"cpu\":\"8\",\"memory\":\"8Gi\"}}}",
+                   name, port);
+    json_decref(http_json(&f, 201, "POST", "/api/v1/nodes", NULL, body));
+}
+
+static void put_pod(const struct http_fixture *at, const char *name, const char *spec)
+{
+    mem_auto char *body = mem_printf("{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"%s\"},"
+                                     "\"spec\":%s}",
+                                     name, spec);
+    json_decref(http_json(at, 201, "POST", PODS, NULL, body));
+}
+
+static void put_pods(const struct http_fixture *at)
+{
     static const char *const specs[][2] = {
         {"one", "{\"nodeName\":\"node\",\"containers\":[{\"name\":\"a\",\"image\":\"i\"}]}"},
         {"two",
@@ -80,13 +95,18 @@ static int group_setup(void **state)
          "\"i\"}],\"initContainers\":[{\"name\":\"first\",\"image\":\"i\"}]}"},
         {"waiting", "{\"containers\":[{\"name\":\"a\",\"image\":\"i\"}]}"},
     };
-    for (size_t i = 0; i < sizeof(specs) / sizeof(*specs); i++) {
-        mem_auto char *body =
-            mem_printf("{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"%s\"},"
-                       "\"spec\":%s}",
-                       specs[i][0], specs[i][1]);
-        json_decref(http_json(&f, 201, "POST", PODS, NULL, body));
-    }
+    for (size_t i = 0; i < sizeof(specs) / sizeof(*specs); i++)
+        put_pod(at, specs[i][0], specs[i][1]);
+}
+
+static int group_setup(void **state)
+{
+    (void)state;
+    http_fixture_open(&f);
+    api_server_set_kubelet(f.server, &ops, NULL);
+    runtime_listen();
+    put_node("node", f.port);
+    put_pods(&f);
     return 0;
 }
 
@@ -95,6 +115,27 @@ static int group_teardown(void **state)
     (void)state;
     close(kubelet.runtime_fd);
     http_fixture_close(&f);
+    return 0;
+}
+
+/* The client talks to the node "near", the pods are on "node". Each has the objects in its own chain. */
+static int far_setup(void **state)
+{
+    (void)state;
+    http_fixture_open(&far);
+    api_server_set_kubelet(far.server, &ops, NULL);
+    runtime_listen();
+    http_fixture_open_as(&f, "near", far.pki);
+    put_node("node", far.port);
+    put_pods(&far);
+    put_pods(&f);
+    return 0;
+}
+
+static int far_teardown(void **state)
+{
+    group_teardown(state);
+    http_fixture_close(&far);
     return 0;
 }
 
@@ -349,6 +390,70 @@ static void test_a_large_input_arrives_whole(void **state)
     free(bytes);
 }
 
+/* ---- what only another node can do wrong ---- */
+
+static void expect_gateway_error(int status, const char *path, const char *wanted)
+{
+    json_auto_t *answer = http_json(&f, status, "GET", path, NULL, NULL);
+    assert_string_equal(json_str_or_empty(answer, "kind"), "Status");
+    assert_string_equal(json_str_or_empty(answer, "reason"), ""); /* kubectl prints the message alone */
+    assert_int_equal(json_int_or(0, answer, "code"), status);
+    if (!strstr(json_str_or_empty(answer, "message"), wanted))
+        fail_msg("%s", json_str_or_empty(answer, "message"));
+}
+
+static void test_a_node_that_is_away_is_named(void **state)
+{
+    (void)state;
+    int port = http_free_port();
+    mem_auto char *wanted = mem_printf("Get \"https://127.0.0.1:%d" PODS "/away/log?follow=true\": dial tcp "
+                                       "127.0.0.1:%d: connect: connection refused",
+                                       port, port);
+    put_node("away", port);
+    put_pod(&f, "away", "{\"nodeName\":\"away\",\"containers\":[{\"name\":\"a\",\"image\":\"i\"}]}");
+    expect_gateway_error(502, PODS "/away/log?follow=true", wanted);
+    static const char spdy[] = "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
+                               "X-Stream-Protocol-Version: v4.channel.k8s.io\r\n";
+    json_auto_t *answer = http_json(&f, 502, "POST", PODS "/away/exec?command=ls&stdout=true", spdy, "");
+    assert_non_null(strstr(json_str_or_empty(answer, "message"), "error dialing backend: dial tcp"));
+}
+
+/* Whoever took the address of a node is not that node. */
+static void test_a_node_shows_who_it_is(void **state)
+{
+    (void)state;
+    put_node("liar", far.port);
+    put_pod(&f, "liar", "{\"nodeName\":\"liar\",\"containers\":[{\"name\":\"a\",\"image\":\"i\"}]}");
+    expect_gateway_error(502, PODS "/liar/log", "has no certificate of node liar");
+}
+
+/* Two nodes that take each other for the pod's do not pass a request to and fro. */
+static void test_a_request_is_passed_on_once(void **state)
+{
+    (void)state;
+    put_pod(&f, "lost", "{\"nodeName\":\"node\",\"containers\":[{\"name\":\"a\",\"image\":\"i\"}]}");
+    put_pod(&far, "lost", "{\"nodeName\":\"near\",\"containers\":[{\"name\":\"a\",\"image\":\"i\"}]}");
+    http_expect_status(http_json(&f, 503, "GET", PODS "/lost/log", NULL, NULL), "ServiceUnavailable",
+                       "node near takes this node for that of pod lost, which is node near");
+}
+
+/* The other node authorizes the user who asked, not the node that passed it on. */
+static void test_the_user_comes_along(void **state)
+{
+    (void)state;
+    struct http_client c;
+    json_decref(
+        http_json(&f, 201, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", NULL,
+                  "{\"metadata\":{\"name\":\"s\"},\"roleRef\":{\"apiGroup\":"
+                  "\"rbac.authorization.k8s.io\",\"kind\":\"ClusterRole\",\"name\":\"view\"},\"subjects\":[{"
+                  "\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":\"User\",\"name\":\"stranger\"}]}"));
+    http_connect(&c, &f, f.stranger);
+    http_ask(&c, "GET", PODS "/one/log", NULL, NULL);
+    assert_int_equal(c.status, 403); /* of the other node, which has not heard of the binding */
+    assert_non_null(strstr(c.body.data, "User \\\"stranger\\\" cannot get resource \\\"pods/log\\\""));
+    http_disconnect(&c);
+}
+
 static void test_a_stop_ends_open_streams(void **state)
 {
     (void)state;
@@ -369,6 +474,20 @@ static void test_a_stop_ends_open_streams(void **state)
 
 int main(int argc, char **argv)
 {
+    const struct CMUnitTest elsewhere[] = {
+        cmocka_unit_test(test_a_log_is_relayed),
+        cmocka_unit_test(test_a_followed_log_grows),
+        cmocka_unit_test(test_a_client_that_hangs_up_closes_the_log),
+        cmocka_unit_test(test_log_errors),
+        cmocka_unit_test(test_exec_errors_come_before_the_upgrade),
+        cmocka_unit_test(test_exec_connects_client_and_runtime),
+        cmocka_unit_test(test_nothing_is_lost_at_the_end_of_a_stream),
+        cmocka_unit_test(test_a_large_input_arrives_whole),
+        cmocka_unit_test(test_a_node_that_is_away_is_named),
+        cmocka_unit_test(test_a_node_shows_who_it_is),
+        cmocka_unit_test(test_a_request_is_passed_on_once),
+        cmocka_unit_test(test_the_user_comes_along),
+    };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_log_is_relayed),
         cmocka_unit_test(test_a_followed_log_grows),
@@ -382,5 +501,6 @@ int main(int argc, char **argv)
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    int failed = cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return failed + cmocka_run_group_tests(elsewhere, far_setup, far_teardown);
 }

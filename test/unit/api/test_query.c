@@ -47,11 +47,15 @@ static void test_values_reach_the_request(void **state)
         {"orphanDependents", "false"},
         {"fieldValidation", "Strict"},
         {"somethingElse", "x"},
+        {"commit", "irreversible"},
+        {"commitTimeout", "1m"},
     };
     query_init(&query);
     for (size_t i = 0; i < sizeof(parameters) / sizeof(*parameters); i++)
         assert_int_equal(put(&query, parameters[i][0], parameters[i][1], &err), 0);
     query_apply(&query, &request);
+    assert_true(query.commit_final);
+    assert_int_equal(query.commit_timeout_us, 60000000);
     assert_string_equal(request.label_selector, "a=b");
     assert_string_equal(request.field_selector, "metadata.name=x");
     assert_string_equal(request.resource_version, "12");
@@ -103,6 +107,9 @@ static void test_bad_values(void **state)
     assert_string_equal(err.message, "dryRun: Unsupported value: \"some\": supported values: \"All\"");
     assert_int_equal(put(&query, "fieldValidation", "strict", &err), ERR_INVALID);
     assert_int_equal(put(&query, "includeObject", "All", &err), ERR_BAD_REQUEST);
+    assert_int_equal(put(&query, "commit", "final", &err), ERR_BAD_REQUEST);
+    assert_int_equal(put(&query, "commitTimeout", "soon", &err), ERR_BAD_REQUEST);
+    assert_int_equal(put(&query, "commitTimeout", "2h", &err), ERR_BAD_REQUEST);
     assert_int_equal(query.limit, 0);
     assert_false(query.dry_run);
 }

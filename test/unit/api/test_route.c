@@ -68,7 +68,16 @@ static void test_other_paths(void **state)
     check("/.well-known/openid-configuration", ROUTE_OPENID, "", "", "", "", "", "");
     check("/katena/v1/chain", ROUTE_CHAIN, "", "", "", "", "", "");
     check("/katena/v1/chain/log", ROUTE_CHAIN, "", "", "", "", "log", "");
+    check("/katena/v1/ca", ROUTE_CA, "", "", "", "", "", "");
+    check("/katena/v1/join", ROUTE_JOIN, "", "", "", "", "", "");
+    check("/katena/v1/status", ROUTE_STATUS, "", "", "", "", "", "");
+    check("/katena/v1/nodes", ROUTE_NODES, "", "", "", "", "", "");
+    check("/katena/v1/nodes/a", ROUTE_NODES, "", "", "", "", "a", "");
+    check("/katena/v1/tx/00ff", ROUTE_TX, "", "", "", "", "00ff", "");
     static const char *const nothing[] = {"/versions",
+                                          "/katena/v1/join/x",
+                                          "/katena/v1/nodes/a/b",
+                                          "/katena/v2/nodes",
                                           "/version/x",
                                           "/openapi",
                                           "/openapi/v4",
