@@ -34,9 +34,14 @@ void adopter_event(struct controller *self, const char *owner_kind, enum client_
     }
 }
 
+bool adopter_key_is_orphan(const char *key)
+{
+    return key[0] == '?';
+}
+
 bool adopter_key_split(const char *key, char **copy, const char **namespace, const char **name)
 {
-    bool orphan = key[0] == '?';
+    bool orphan = adopter_key_is_orphan(key);
     *copy = mem_strdup(key + orphan);
     kube_key_split(*copy, namespace, name);
     return orphan;

@@ -22,7 +22,11 @@ void adopter_stop(struct controller *self);
 void adopter_event(struct controller *self, const char *owner_kind, enum client_event event,
                    const json_t *object);
 
-/* Whether key is that of an orphan; *namespace and *name then point into *copy, which the caller frees. */
+/* Whether key is that of an orphan. Every node works on those: what they lead to is keys of owners, and each
+ * of these is some node's. */
+bool adopter_key_is_orphan(const char *key);
+
+/* The same; *namespace and *name then point into *copy, which the caller frees. */
 bool adopter_key_split(const char *key, char **copy, const char **namespace, const char **name);
 
 /* Asks for every owner whose selector matches the orphan's labels. */

@@ -32,6 +32,12 @@ static void deployment_event(struct controller *self, const struct watched *kind
         pod_gone(self, object);
 }
 
+static void deployment_again(struct controller *self, const struct watched *kind, const json_t *object)
+{
+    if (kind->id == KIND_DEPLOYMENT)
+        controller_add_object(self, object);
+}
+
 /* Whether a pod of a set with another template has not ended. */
 static int find_old_pods(struct controller *self, const json_t *deployment, const json_t *sets, bool *found,
                          struct err *err)
@@ -197,5 +203,7 @@ const struct controller_type deployment_controller = {
     .start = adopter_start,
     .stop = adopter_stop,
     .event = deployment_event,
+    .again = deployment_again,
+    .shared = adopter_key_is_orphan,
     .sync = deployment_sync,
 };

@@ -157,6 +157,14 @@ static void endpoints_event(struct controller *self, const struct watched *kind,
     }
 }
 
+static void endpoints_again(struct controller *self, const struct watched *kind, const json_t *object)
+{
+    /* Endpoints of ours may have lost their service. */
+    if (kind->id == KIND_SERVICE ||
+        (kind->id == KIND_ENDPOINTS && kube_label(object, "endpoints.kubernetes.io/managed-by")))
+        controller_add_object(self, object);
+}
+
 /* The pods that the service selects, read one by one. */
 static int read_pods(struct endpoints_controller *c, const char *service, const char *namespace,
                      json_t **pods, struct err *err)
@@ -298,5 +306,6 @@ const struct controller_type endpoints_controller = {
     .start = endpoints_start,
     .stop = endpoints_stop,
     .event = endpoints_event,
+    .again = endpoints_again,
     .sync = endpoints_sync,
 };

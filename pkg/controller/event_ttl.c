@@ -43,6 +43,16 @@ static void event_ttl_event(struct controller *self, const struct watched *kind,
         controller_add_after(self, "sweep", SWEEP_MIN_US);
 }
 
+/* The sweep that this node was to make may have been left out as another's. */
+static void event_ttl_again(struct controller *self, const struct watched *kind, const json_t *object)
+{
+    (void)object;
+    if (kind->id != KIND_EVENT)
+        return;
+    event_ttl_arm((struct event_ttl_controller *)self, true);
+    controller_add_after(self, "sweep", SWEEP_MIN_US);
+}
+
 static int64_t event_time(const json_t *event)
 {
     int64_t last = kube_time(json_str(event, "lastTimestamp"));
@@ -88,5 +98,6 @@ const struct controller_type event_ttl_controller = {
     .start = event_ttl_start,
     .stop = event_ttl_stop,
     .event = event_ttl_event,
+    .again = event_ttl_again,
     .sync = event_ttl_sync,
 };

@@ -98,8 +98,9 @@ static json_int_t kind_bit(const struct watched *kind)
     return (json_int_t)(1ULL << (index % 62)); /* shared bits cost a list too many, nothing else */
 }
 
-/* Notes that an object of this kind has the owners it names; unknown owners are looked at. */
-static void note_owners(struct garbage_controller *c, const struct watched *kind, const json_t *object)
+/* Notes that an object of this kind has the owners it names; unknown owners are looked at, or (all) each. */
+static void note_owners(struct garbage_controller *c, const struct watched *kind, const json_t *object,
+                        bool all)
 {
     size_t i;
     json_t *ref;
@@ -114,7 +115,7 @@ static void note_owners(struct garbage_controller *c, const struct watched *kind
         else if (!(known & kind_bit(kind)))
             json_integer_set(bits, known | kind_bit(kind));
         pthread_mutex_unlock(&c->lock);
-        mem_auto char *key = bits ? NULL : reference_key(ref, kube_namespace(object));
+        mem_auto char *key = bits && !all ? NULL : reference_key(ref, kube_namespace(object));
         if (key)
             controller_add(&c->base, key);
     }
@@ -143,6 +144,17 @@ static void note_deleted(struct garbage_controller *c, const struct watched *kin
     }
 }
 
+static void note_object(struct garbage_controller *c, const struct watched *kind, const json_t *object,
+                        bool all)
+{
+    note_owners(c, kind, object, all);
+    if (kube_deleting(object) &&
+        (kube_has_finalizer(object, FINALIZER_FOREGROUND) || kube_has_finalizer(object, FINALIZER_ORPHAN))) {
+        mem_auto char *key = object_key(kind, object);
+        controller_add(&c->base, key);
+    }
+}
+
 static void garbage_event(struct controller *self, const struct watched *kind, enum client_event event,
                           const json_t *object)
 {
@@ -153,12 +165,13 @@ static void garbage_event(struct controller *self, const struct watched *kind, e
         note_deleted(c, kind, object);
         return;
     }
-    note_owners(c, kind, object);
-    if (kube_deleting(object) &&
-        (kube_has_finalizer(object, FINALIZER_FOREGROUND) || kube_has_finalizer(object, FINALIZER_ORPHAN))) {
-        mem_auto char *key = object_key(kind, object);
-        controller_add(self, key);
-    }
+    note_object(c, kind, object, false);
+}
+
+static void garbage_again(struct controller *self, const struct watched *kind, const json_t *object)
+{
+    if (kind->id != KIND_EVENT)
+        note_object((struct garbage_controller *)self, kind, object, true);
 }
 
 /* What is done with each dependent of an owner. */
@@ -334,6 +347,21 @@ static int sync_gone(struct garbage_controller *c, const struct owner_key *owner
     return rc;
 }
 
+/* *object is NULL when the owner is gone, or its name is another object's now. */
+static int read_owner(struct garbage_controller *c, const struct owner_key *owner,
+                      const struct client_resource *resource, json_t **object, struct err *err)
+{
+    int rc = client_get(c->base.client, resource, *owner->namespace ? owner->namespace : NULL, owner->name,
+                        object, err);
+    if (!rc && strcmp(kube_uid(*object), owner->uid) != 0) {
+        json_decref(*object);
+        rc = ERR_NOT_FOUND;
+    }
+    if (rc)
+        *object = NULL;
+    return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
 static int sync_owner(struct garbage_controller *c, const char *key, const struct owner_key *owner,
                       struct err *err)
 {
@@ -342,11 +370,10 @@ static int sync_owner(struct garbage_controller *c, const char *key, const struc
         return 0;
     struct client_resource resource = resource_of(kind);
     json_auto_t *object = NULL;
-    int rc = client_get(c->base.client, &resource, *owner->namespace ? owner->namespace : NULL, owner->name,
-                        &object, err);
-    if (rc && rc != ERR_NOT_FOUND)
+    int rc = read_owner(c, owner, &resource, &object, err);
+    if (rc)
         return rc;
-    if (rc || strcmp(kube_uid(object), owner->uid) != 0)
+    if (!object)
         return sync_gone(c, owner, err);
     if (!kube_deleting(object))
         return 0;
@@ -368,11 +395,32 @@ static int garbage_sync(struct controller *self, const struct sync_in *in, int64
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
+/* Another node collects what an owner leaves behind; when the owner is gone, nothing of it is kept here.
+ * Should the work become this node's after all, the dependents that are left bring the owner back. */
+static void garbage_left_out(struct controller *self, const char *key)
+{
+    struct garbage_controller *c = (struct garbage_controller *)self;
+    struct owner_key owner = key_parse(key);
+    const struct schema_kind *kind = kind_of(owner.api_version, owner.kind);
+    struct client_resource resource = kind ? resource_of(kind) : (struct client_resource){0};
+    json_auto_t *object = NULL;
+    struct err err;
+    if (kind && !read_owner(c, &owner, &resource, &object, &err) && !object) {
+        pthread_mutex_lock(&c->lock);
+        json_object_del(c->owners, owner.uid);
+        json_object_del(c->waiting, owner.uid);
+        pthread_mutex_unlock(&c->lock);
+    }
+    free(owner.text);
+}
+
 const struct controller_type garbage_controller = {
     .name = "garbage",
     .size = sizeof(struct garbage_controller),
     .start = garbage_start,
     .stop = garbage_stop,
     .event = garbage_event,
+    .again = garbage_again,
+    .left_out = garbage_left_out,
     .sync = garbage_sync,
 };

@@ -13,7 +13,10 @@
 
 #define WORKERS_DEFAULT 2
 #define WORKERS_MAX 16
-#define NODE_GRACE_US 40000000LL
+#define NODE_GRACE_US 10000000LL
+#define AGAIN_DELAY_US 50000   /* nodes that come or go at once are one look through everything */
+#define AGAIN_PAUSE_US 1000000 /* and one that comes and goes costs one a second at most */
+#define NEVER INT64_MAX
 #define WORKER_STACK (512 * 1024)
 
 static const struct controller_type *const controller_types[] = {
@@ -37,8 +40,11 @@ struct manager {
     pthread_cond_t wake;  /* work, or the end */
     pthread_cond_t idle;  /* a key is done */
     struct workqueue *queue;
-    size_t unsynced; /* watches that have not delivered everything yet */
-    bool stopping;
+    size_t unsynced;      /* watches that have not delivered everything yet */
+    int64_t again_due_us; /* when to look through everything once more; NEVER: not */
+    int64_t again_last_us;
+    bool again_runs;
+    atomic_bool stopping;
 };
 
 static const struct {
@@ -87,6 +93,17 @@ static bool kind_is_watched(const struct schema_kind *kind)
     return registry_by_kind(kind->group, NULL, kind->kind) == kind;
 }
 
+/* Of most kinds the controllers look only at whose they are and whether they go. */
+static struct client_watch *watch_kind(struct manager *m, const struct watched *w, client_watch_fn fn,
+                                       void *arg)
+{
+    bool metadata =
+        w->id == KIND_OTHER || w->id == KIND_CONFIGMAP || w->id == KIND_EVENT || w->id == KIND_LEASE;
+    if (metadata)
+        return client_watch_start_metadata(m->options.client, &w->resource, fn, arg);
+    return client_watch_start(m->options.client, &w->resource, NULL, NULL, fn, arg);
+}
+
 void controller_add_after(struct controller *self, const char *key, int64_t delay_us)
 {
     struct manager *m = self->manager;
@@ -109,9 +126,13 @@ void controller_add_object(struct controller *self, const json_t *object)
     controller_add(self, key);
 }
 
-bool manager_owns(const struct manager *m, const struct controller *controller, const char *key)
+bool manager_owns(const struct controller *controller, const char *key)
 {
-    return !m->options.owns || m->options.owns(m->options.arg, controller->type->name, key);
+    const struct controller_type *type = controller->type;
+    if (!controller->client->ops->owns || (type->shared && type->shared(key)))
+        return true;
+    mem_auto char *work = mem_printf("%s %s", type->name, key);
+    return client_owns(controller->client, work, strlen(work));
 }
 
 size_t manager_watched_count(const struct manager *m)
@@ -148,7 +169,7 @@ static void watch_event(void *arg, enum client_event event, const json_t *object
 /* Waits, with the lock held, until a time of the monotonic clock or a signal. */
 static void wait_until(struct manager *m, pthread_cond_t *cond, int64_t due_us)
 {
-    if (due_us == INT64_MAX) {
+    if (due_us == NEVER) {
         pthread_cond_wait(cond, &m->lock);
         return;
     }
@@ -156,14 +177,87 @@ static void wait_until(struct manager *m, pthread_cond_t *cond, int64_t due_us)
     pthread_cond_timedwait(cond, &m->lock, &until);
 }
 
+/* ---- other nodes come and go ---- */
+
+static void members_changed(void *arg)
+{
+    struct manager *m = arg;
+    pthread_mutex_lock(&m->lock);
+    int64_t due = clock_mono_us() + AGAIN_DELAY_US, next = m->again_last_us + AGAIN_PAUSE_US;
+    if (m->again_due_us == NEVER)
+        m->again_due_us = due > next ? due : next;
+    pthread_cond_signal(&m->wake);
+    pthread_mutex_unlock(&m->lock);
+}
+
+/* A kind that is told once more. */
+struct telling {
+    const struct watched *kind;
+    bool told; /* under the manager's lock */
+};
+
+static void again_event(void *arg, enum client_event event, const json_t *object)
+{
+    struct telling *t = arg;
+    struct manager *m = t->kind->manager;
+    for (size_t i = 0; event == CLIENT_ADDED && i < CONTROLLER_COUNT; i++) {
+        const struct controller_type *type = controller_types[i];
+        if (type->again)
+            type->again(m->controllers[i], t->kind, object);
+        else if (type->event)
+            type->event(m->controllers[i], t->kind, CLIENT_ADDED, object);
+    }
+    if (event != CLIENT_SYNCED)
+        return;
+    pthread_mutex_lock(&m->lock);
+    t->told = true;
+    pthread_cond_broadcast(&m->idle);
+    pthread_mutex_unlock(&m->lock);
+}
+
+/* By a watch beside the one that goes on, so that no change is missed and no list is held in memory. */
+static void tell_kind(struct manager *m, const struct watched *kind)
+{
+    struct telling t = {.kind = kind};
+    struct client_watch *watch = watch_kind(m, kind, again_event, &t);
+    pthread_mutex_lock(&m->lock);
+    while (!t.told && !m->stopping)
+        pthread_cond_wait(&m->idle, &m->lock);
+    pthread_mutex_unlock(&m->lock);
+    client_watch_stop(watch);
+}
+
+/* The lock is held, and is released meanwhile. */
+static void tell_again(struct manager *m)
+{
+    m->again_due_us = NEVER;
+    m->again_runs = true;
+    for (size_t i = 0; i < m->watched_count && !m->stopping; i++) {
+        pthread_mutex_unlock(&m->lock);
+        tell_kind(m, &m->watched[i]);
+        pthread_mutex_lock(&m->lock);
+    }
+    m->again_runs = false;
+    m->again_last_us = clock_mono_us();
+    pthread_cond_broadcast(&m->idle);
+}
+
+/* ---- workers ---- */
+
 /* The next key that is due; NULL at the end. The lock is held. */
 static struct work_item *next_item(struct manager *m)
 {
     while (!m->stopping) {
-        int64_t due = INT64_MAX;
-        struct work_item *item = m->unsynced ? NULL : workqueue_take(m->queue, clock_mono_us(), &due);
+        int64_t due = NEVER, now = clock_mono_us();
+        if (!m->unsynced && !m->again_runs && m->again_due_us <= now) {
+            tell_again(m);
+            continue;
+        }
+        struct work_item *item = m->unsynced ? NULL : workqueue_take(m->queue, now, &due);
         if (item)
             return item;
+        if (!m->unsynced && !m->again_runs && m->again_due_us < due)
+            due = m->again_due_us;
         wait_until(m, &m->wake, due);
     }
     return NULL;
@@ -175,11 +269,14 @@ static void sync_item(struct manager *m, struct work_item *item)
     struct err err = {0};
     int64_t again_us = 0;
     int rc = 0;
-    if (manager_owns(m, c, item->key)) {
+    client_await_settled(m->options.client, &m->stopping);
+    if (manager_owns(c, item->key)) {
         struct sync_in in = {.key = item->key, .now_us = clock_wall_us()};
         rc = c->type->sync(c, &in, &again_us, &err);
         if (rc && kube_namespace_terminating(&err))
             rc = 0;
+    } else if (c->type->left_out) {
+        c->type->left_out(c, item->key);
     }
     if (rc)
         log_write(rc == ERR_CONFLICT || rc == ERR_NOT_FOUND ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "controller",
@@ -273,12 +370,14 @@ int manager_start(struct manager **out, const struct manager_options *options, s
     pthread_mutex_init(&m->lock, NULL);
     init_conds(m);
     m->queue = workqueue_new();
+    m->again_due_us = NEVER;
     make_controllers(m);
     make_watched(m);
     for (size_t i = 0; i < m->watched_count; i++) {
         struct watched *w = &m->watched[i];
-        w->watch = client_watch_start(options->client, &w->resource, NULL, NULL, watch_event, w);
+        w->watch = watch_kind(m, w, watch_event, w);
     }
+    client_on_members(options->client, members_changed, m);
     int rc = start_workers(m, err);
     if (rc) {
         manager_stop(m);
@@ -292,11 +391,13 @@ void manager_stop(struct manager *m)
 {
     if (!m)
         return;
+    client_on_members(m->options.client, NULL, NULL);
     for (size_t i = 0; i < m->watched_count; i++)
         client_watch_stop(m->watched[i].watch);
     pthread_mutex_lock(&m->lock);
     m->stopping = true;
     pthread_cond_broadcast(&m->wake);
+    pthread_cond_broadcast(&m->idle);
     pthread_mutex_unlock(&m->lock);
     for (int i = 0; i < m->worker_count; i++)
         pthread_join(m->workers[i], NULL);
@@ -321,7 +422,9 @@ bool manager_settle(struct manager *m, int timeout_ms)
     int64_t deadline = clock_mono_us() + timeout_ms * 1000LL;
     bool idle = false;
     pthread_mutex_lock(&m->lock);
-    while (!(idle = !m->unsynced && workqueue_idle(m->queue, clock_mono_us())) && clock_mono_us() < deadline)
+    while (!(idle = !m->unsynced && !m->again_runs && m->again_due_us == NEVER &&
+                    workqueue_idle(m->queue, clock_mono_us())) &&
+           clock_mono_us() < deadline)
         wait_until(m, &m->idle, clock_mono_us() + 5000);
     pthread_mutex_unlock(&m->lock);
     return idle;

@@ -6,6 +6,10 @@
  * reconcile. Keys, not objects, are kept: a reconciler reads what it needs through the client. Nothing runs
  * while nothing changes: there is no polling, and a timer exists only while something is due.
  *
+ * The managers of several nodes divide the keys among themselves (client_owns). Each manager sees all events
+ * and keeps what it needs to know of them, and leaves out the work of keys that are another's. When a node
+ * comes or goes, everything that exists is looked through once more, for the keys that have become its own.
+ *
  * A reconciler writes only when the result differs from what it read. Calls of the client return when the
  * change can be read, so a reconciler always sees its own earlier writes and needs no record of what it
  * expects to appear (docs/controllers.md).
@@ -23,14 +27,7 @@ struct manager_options {
     const char *ca_pem;    /* for the ConfigMap kube-root-ca.crt of each namespace; NULL: none is published */
     const char *node_name; /* this node: alive as long as the process; NULL: none */
     int workers;           /* 0: two */
-    int64_t node_grace_us; /* how long another node may be silent before it counts as lost; 0: 40 s */
-
-    /* The wall clock time in microseconds at which a node was last heard of by other means than its Lease
-     * and its status, e.g. the peer protocol; 0: never. NULL: there are no such means. Any thread. */
-    int64_t (*node_seen)(void *arg, const char *node_name);
-    /* Whether this node reconciles a key; NULL: all. Any thread. */
-    bool (*owns)(void *arg, const char *controller, const char *key);
-    void *arg;
+    int64_t node_grace_us; /* how long another node may be away before it counts as lost; 0: 10 s */
 };
 
 /* Starts watches and workers; reconciling begins when every watch has delivered what exists. */

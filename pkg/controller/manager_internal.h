@@ -64,6 +64,14 @@ struct controller_type {
     /* Reconciles a key, on a worker's thread; never two of the same key at once. *again_us: come back after
      * so long (0: not unless something changes). An error makes it come back after a back-off. */
     int (*sync)(struct controller *self, const struct sync_in *in, int64_t *again_us, struct err *err);
+    /* An object that exists, told once more since the nodes that share the work are others now: queues the
+     * keys of whatever may still have to be done about it. What event learned stays true. On the
+     * dispatcher's thread. NULL: event does just that when it is told of it as CLIENT_ADDED. */
+    void (*again)(struct controller *self, const struct watched *kind, const json_t *object);
+    /* Whether every node works on this key, since it leads to nothing but other keys. NULL: none is such. */
+    bool (*shared)(const char *key);
+    /* A key that is another node's was left out, on a worker's thread; NULL: nothing to do. */
+    void (*left_out)(struct controller *self, const char *key);
 };
 
 /* Asks for a key now, or after a delay. Any thread. */
@@ -73,7 +81,7 @@ void controller_add_after(struct controller *self, const char *key, int64_t dela
 void controller_add_object(struct controller *self, const json_t *object);
 
 /* The one place where work is divided over nodes. */
-bool manager_owns(const struct manager *manager, const struct controller *controller, const char *key);
+bool manager_owns(const struct controller *controller, const char *key);
 
 /* The kinds that are watched, in the registry's order. */
 size_t manager_watched_count(const struct manager *manager);

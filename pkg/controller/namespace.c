@@ -61,6 +61,12 @@ static void namespace_event(struct controller *self, const struct watched *kind,
         controller_add_after(self, kube_namespace(object), GONE_DELAY_US);
 }
 
+static void namespace_again(struct controller *self, const struct watched *kind, const json_t *object)
+{
+    if (kind->id == KIND_NAMESPACE && kube_deleting(object))
+        controller_add_object(self, object);
+}
+
 static void count_remaining(struct content *content, const struct watched *kind, const json_t *items)
 {
     if (json_array_size(items) == 0)
@@ -187,5 +193,6 @@ const struct controller_type namespace_controller = {
     .start = namespace_start,
     .stop = namespace_stop,
     .event = namespace_event,
+    .again = namespace_again,
     .sync = namespace_sync,
 };

@@ -2,9 +2,13 @@
  * The node life cycle: a node that is not heard of becomes Unknown and its pods not ready, and taints follow
  * the conditions. Keys: names of nodes.
  *
- * A node is heard of when its Lease is renewed, its status changes, or node_seen says so; the time that
- * counts is that of this host's clock when it saw the change. The own node lives as long as the process: it
- * needs no timer, and so an idle cluster of one node writes and wakes nothing.
+ * A node that takes part in the chain is heard of as long as its peers reach it (client_liveness): it writes
+ * no heartbeats, and there is no timer until one is out of reach. A node that is only an object, as a kubelet
+ * of another make would register, is heard of when its Lease is renewed or its status changes; the time that
+ * counts is that of this host's clock when it saw the change. The own node lives as long as the process.
+ *
+ * In a partition each side finds the nodes of the other lost, and is right: it cannot reach them. Whoever
+ * comes back says itself that it is ready (kubelet/node.c).
  */
 #include "controller/manager_internal.h"
 
@@ -21,7 +25,8 @@
 struct node_controller {
     struct controller base;
     pthread_mutex_t lock;
-    json_t *seen; /* name to {mark: what was observed, at: when, in microseconds} */
+    /* Name to {mark: what was observed, live: whether it could be reached, at: when that was seen, in us}. */
+    json_t *seen;
 };
 
 static void node_start(struct controller *self)
@@ -47,22 +52,26 @@ static void node_event(struct controller *self, const struct watched *kind, enum
         controller_add(self, kube_name(object));
 }
 
+static void node_again(struct controller *self, const struct watched *kind, const json_t *object)
+{
+    if (kind->id == KIND_NODE)
+        controller_add_object(self, object);
+}
+
 /* When the node was last heard of; *first: it was not known before. */
-static int64_t last_heard(struct node_controller *c, const char *name, const char *mark, int64_t now_us,
-                          bool *first)
+static int64_t last_heard(struct node_controller *c, const char *name, const char *mark, bool live,
+                          int64_t now_us, bool *first)
 {
     pthread_mutex_lock(&c->lock);
     json_t *seen = json_object_get(c->seen, name);
     *first = !seen;
-    if (!seen || strcmp(json_str_or_empty(seen, "mark"), mark) != 0) {
-        seen = json_pack("{ss sI}", "mark", mark, "at", (json_int_t)now_us);
+    if (!seen || live || json_bool_at(seen, "live") || strcmp(json_str_or_empty(seen, "mark"), mark) != 0) {
+        seen = json_pack("{ss sb sI}", "mark", mark, "live", live, "at", (json_int_t)now_us);
         json_object_set_new(c->seen, name, seen);
     }
     int64_t at = json_int_or(0, seen, "at");
     pthread_mutex_unlock(&c->lock);
-    const struct manager_options *options = c->base.options;
-    int64_t other = options->node_seen ? options->node_seen(options->arg, name) : 0;
-    return other > at ? other : at;
+    return at;
 }
 
 static int read_mark(struct controller *self, const json_t *node, char **mark, struct err *err)
@@ -130,35 +139,60 @@ static int sync_taints(struct controller *self, json_t *node, int64_t now_us, st
                         NULL, err);
 }
 
+/* When the node counts as lost unless it is heard of until then; INT64_MAX: never as things are. */
+static int lost_due_us(struct node_controller *c, const json_t *node, int64_t now_us, int64_t *due_us,
+                       struct err *err)
+{
+    struct controller *self = &c->base;
+    const char *name = kube_name(node);
+    bool own = self->options->node_name && !strcmp(self->options->node_name, name);
+    bool live = own || client_liveness(self->client, name) == CLIENT_LIVE;
+    mem_auto char *mark = NULL;
+    int rc = read_mark(self, node, &mark, err);
+    if (rc)
+        return rc;
+    bool first;
+    int64_t heard = last_heard(c, name, mark, live, now_us, &first);
+    if (first && now_us - kube_created(node) < NEW_US)
+        event_record_kind(self->events, "v1", "Node", node, EVENT_NORMAL, "RegisteredNode",
+                          "Node %s event: Registered Node %s in Controller", name, name);
+    int64_t grace = self->options->node_grace_us;
+    *due_us = live ? INT64_MAX : heard + (kube_condition(node, "Ready") ? grace : grace * 3 / 2);
+    return 0;
+}
+
+static void forget_node(struct node_controller *c, const char *name)
+{
+    pthread_mutex_lock(&c->lock);
+    json_object_del(c->seen, name);
+    pthread_mutex_unlock(&c->lock);
+}
+
 static int node_sync(struct controller *self, const struct sync_in *in, int64_t *again_us, struct err *err)
 {
     struct node_controller *c = (struct node_controller *)self;
     json_auto_t *node = NULL;
+    int64_t due;
     int rc = client_get(self->client, &kube_nodes, NULL, in->key, &node, err);
     if (rc == ERR_NOT_FOUND) {
-        pthread_mutex_lock(&c->lock);
-        json_object_del(c->seen, in->key);
-        pthread_mutex_unlock(&c->lock);
+        forget_node(c, in->key);
         return 0;
     }
-    mem_auto char *mark = NULL;
-    if (rc || (rc = read_mark(self, node, &mark, err)))
+    if (rc || (rc = lost_due_us(c, node, in->now_us, &due, err)))
         return rc;
-    bool first;
-    int64_t heard = last_heard(c, in->key, mark, in->now_us, &first);
-    if (first && in->now_us - kube_created(node) < NEW_US)
-        event_record_kind(self->events, "v1", "Node", node, EVENT_NORMAL, "RegisteredNode",
-                          "Node %s event: Registered Node %s in Controller", in->key, in->key);
-    bool own = self->options->node_name && !strcmp(self->options->node_name, in->key);
-    int64_t grace = self->options->node_grace_us;
-    int64_t due = heard + (kube_condition(node, "Ready") ? grace : grace * 3 / 2); /* a start takes longer */
-    bool lost = !own && due <= in->now_us;
+    bool lost = due <= in->now_us;
     if (lost && (rc = mark_lost(self, &node, in->now_us, err)))
         return rc;
     /* A lost node is looked at again when something of it changes. */
-    if (!own && !lost)
+    if (!lost && due != INT64_MAX)
         *again_us = due - in->now_us;
     return sync_taints(self, node, in->now_us, err);
+}
+
+/* What was seen of it is not kept up any more, and must not be taken for news later. */
+static void node_left_out(struct controller *self, const char *key)
+{
+    forget_node((struct node_controller *)self, key);
 }
 
 const struct controller_type node_controller = {
@@ -168,5 +202,7 @@ const struct controller_type node_controller = {
     .start = node_start,
     .stop = node_stop,
     .event = node_event,
+    .again = node_again,
+    .left_out = node_left_out,
     .sync = node_sync,
 };

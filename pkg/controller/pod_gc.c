@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define ENDED_MAX 12500
+#define NODE_BACK_GRACES 4
 
 struct pod_gc_controller {
     struct controller base;
@@ -39,7 +40,15 @@ static void add_node_key(struct controller *self, const char *node)
 {
     mem_auto char *key = mem_printf("node/%s", node);
     /* A node that vanished may come back at once. */
-    controller_add_after(self, key, self->options->node_grace_us);
+    controller_add_after(self, key, self->options->node_grace_us * NODE_BACK_GRACES);
+}
+
+static void add_unbound_key(struct controller *self, const json_t *pod)
+{
+    char key[KUBE_KEY_MAX];
+    kube_key(key, pod);
+    mem_auto char *pod_key = mem_printf("pod/%s", key);
+    controller_add(self, pod_key);
 }
 
 static void node_event(struct pod_gc_controller *c, enum client_event event, const json_t *node)
@@ -72,10 +81,8 @@ static void pod_event(struct pod_gc_controller *c, enum client_event event, cons
         add_node_key(&c->base, node);
     if (too_many)
         controller_add_after(&c->base, "ended", 1000000);
-    if (!deleted && !*node && kube_deleting(pod)) {
-        mem_auto char *pod_key = mem_printf("pod/%s", key);
-        controller_add(&c->base, pod_key);
-    }
+    if (!deleted && !*node && kube_deleting(pod))
+        add_unbound_key(&c->base, pod);
 }
 
 static void pod_gc_event(struct controller *self, const struct watched *kind, enum client_event event,
@@ -86,6 +93,24 @@ static void pod_gc_event(struct controller *self, const struct watched *kind, en
         node_event(c, event, object);
     else if (kind->id == KIND_POD)
         pod_event(c, event, object);
+}
+
+static void pod_gc_again(struct controller *self, const struct watched *kind, const json_t *object)
+{
+    struct pod_gc_controller *c = (struct pod_gc_controller *)self;
+    if (kind->id != KIND_POD)
+        return;
+    const char *node = json_str_or_empty(object, "spec", "nodeName");
+    pthread_mutex_lock(&c->lock);
+    bool too_many = json_object_size(c->ended) > ENDED_MAX;
+    bool lost = *node && !json_object_get(c->nodes, node);
+    pthread_mutex_unlock(&c->lock);
+    if (lost)
+        add_node_key(self, node);
+    if (too_many)
+        controller_add_after(self, "ended", 1000000);
+    if (!*node && kube_deleting(object))
+        add_unbound_key(self, object);
 }
 
 /* Without grace: there is nobody who would end it gracefully. */
@@ -167,5 +192,6 @@ const struct controller_type pod_gc_controller = {
     .start = pod_gc_start,
     .stop = pod_gc_stop,
     .event = pod_gc_event,
+    .again = pod_gc_again,
     .sync = pod_gc_sync,
 };

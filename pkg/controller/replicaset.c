@@ -16,6 +16,12 @@ static void replicaset_event(struct controller *self, const struct watched *kind
         adopter_event(self, "ReplicaSet", event, object);
 }
 
+static void replicaset_again(struct controller *self, const struct watched *kind, const json_t *object)
+{
+    if (kind->id == KIND_REPLICASET)
+        controller_add_object(self, object);
+}
+
 static int create_pod(struct controller *self, const json_t *rs, const json_t *pod, json_t *pods,
                       struct err *err)
 {
@@ -133,5 +139,7 @@ const struct controller_type replicaset_controller = {
     .start = adopter_start,
     .stop = adopter_stop,
     .event = replicaset_event,
+    .again = replicaset_again,
+    .shared = adopter_key_is_orphan,
     .sync = replicaset_sync,
 };

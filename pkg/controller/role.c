@@ -44,6 +44,12 @@ static void role_event(struct controller *self, const struct watched *kind, enum
     pthread_mutex_unlock(&c->lock);
 }
 
+static void role_again(struct controller *self, const struct watched *kind, const json_t *object)
+{
+    if (kind->id == KIND_CLUSTERROLE && json_object_get(object, "aggregationRule"))
+        controller_add_object(self, object);
+}
+
 static int role_sync(struct controller *self, const struct sync_in *in, int64_t *again_us, struct err *err)
 {
     (void)again_us;
@@ -68,5 +74,6 @@ const struct controller_type role_controller = {
     .start = role_start,
     .stop = role_stop,
     .event = role_event,
+    .again = role_again,
     .sync = role_sync,
 };

@@ -65,6 +65,12 @@ static void taint_event(struct controller *self, const struct watched *kind, enu
         controller_add_after(self, node, POD_DELAY_US);
 }
 
+static void taint_again(struct controller *self, const struct watched *kind, const json_t *object)
+{
+    if (kind->id == KIND_NODE && node_evicts(object))
+        controller_add_object(self, object);
+}
+
 static int mark_disrupted(struct controller *self, const json_t *pod, int64_t now_us, struct err *err)
 {
     char now[TIMEFMT_MAX];
@@ -127,5 +133,6 @@ const struct controller_type taint_controller = {
     .start = taint_start,
     .stop = taint_stop,
     .event = taint_event,
+    .again = taint_again,
     .sync = taint_sync,
 };

@@ -38,11 +38,17 @@ static uint64_t spec_digest(const json_t *pod)
     return sched_digest(spec ? spec : "") * 31 + sched_digest(labels ? labels : "");
 }
 
+static uint64_t group_of(const json_t *pod, const char *key)
+{
+    const char *controller = json_str(kube_controller(pod), "uid");
+    return sched_digest(controller ? controller : key);
+}
+
 void queue_set(struct queue *q, const json_t *pod, int64_t now_us)
 {
     char key[KUBE_KEY_MAX];
     kube_key(key, pod);
-    uint64_t spec = spec_digest(pod);
+    uint64_t spec = spec_digest(pod), group = group_of(pod, key);
     size_t i = find(q, key);
     if (i < q->count && q->pods[i]->uid != sched_digest(kube_uid(pod))) {
         queue_remove(q, key, NULL); /* another pod of that name */
@@ -50,9 +56,10 @@ void queue_set(struct queue *q, const json_t *pod, int64_t now_us)
     }
     if (i < q->count) {
         struct queue_pod *p = q->pods[i];
-        if (p->spec != spec)
+        if (p->spec != spec || p->group != group)
             p->due_us = now_us;
         p->spec = spec;
+        p->group = group;
         return;
     }
     if (q->count == q->cap) {
@@ -63,6 +70,7 @@ void queue_set(struct queue *q, const json_t *pod, int64_t now_us)
     p->key = mem_strdup(key);
     p->uid = sched_digest(kube_uid(pod));
     p->spec = spec;
+    p->group = group;
     p->created_us = kube_created(pod);
     p->priority = (int)json_int_or(0, pod, "spec", "priority");
     p->due_us = now_us;
@@ -105,6 +113,12 @@ char *queue_take(struct queue *q, int64_t now_us, int64_t *next_us)
     return mem_strdup(best->key);
 }
 
+uint64_t queue_group(const struct queue *q, const char *key)
+{
+    size_t i = find(q, key);
+    return i < q->count ? q->pods[i]->group : 0;
+}
+
 static int64_t backoff_us(int attempts)
 {
     int64_t delay = QUEUE_BACKOFF_MIN_US;
@@ -121,13 +135,24 @@ void queue_park(struct queue *q, const char *key, bool again, int64_t now_us)
         q->pods[i]->due_us = now_us + backoff_us(q->pods[i]->attempts);
 }
 
+void queue_leave(struct queue *q, const char *key)
+{
+    size_t i = find(q, key);
+    if (i == q->count)
+        return;
+    struct queue_pod *p = q->pods[i];
+    if (p->due_us != INT64_MAX) /* woken meanwhile: whose it is has to be asked again */
+        p->due_us = p->tried_us;
+    p->attempts = 0;
+}
+
 void queue_wake(struct queue *q, int64_t now_us)
 {
     for (size_t i = 0; i < q->count; i++) {
         struct queue_pod *p = q->pods[i];
         if (p->due_us != INT64_MAX)
             continue;
-        int64_t due = p->tried_us + backoff_us(p->attempts);
+        int64_t due = p->attempts ? p->tried_us + backoff_us(p->attempts) : now_us;
         p->due_us = due > now_us ? due : now_us;
     }
 }

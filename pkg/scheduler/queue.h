@@ -14,6 +14,7 @@ struct queue_pod {
     char *key;
     uint64_t uid;  /* digest */
     uint64_t spec; /* digest of what a decision depends on */
+    uint64_t group;
     int64_t created_us;
     int priority;
     int attempts;   /* without success */
@@ -37,8 +38,16 @@ void queue_remove(struct queue *q, const char *key, const char *uid);
  * is when one will be (INT64_MAX: never). */
 char *queue_take(struct queue *q, int64_t now_us, int64_t *next_us);
 
+/* What the pod is placed together with, by one scheduler: the pods of its controller, or itself alone. 0: no
+ * pod has the key. */
+uint64_t queue_group(const struct queue *q, const char *key);
+
 /* The pod that was taken fits nowhere, or (again) something failed that passes by itself. */
 void queue_park(struct queue *q, const char *key, bool again, int64_t now_us);
+
+/* The pod that was taken is another node's to place: it is kept as if it had never been tried, until
+ * queue_wake. */
+void queue_leave(struct queue *q, const char *key);
 
 /* Something changed that may help: parked pods come again, each not before its back-off. */
 void queue_wake(struct queue *q, int64_t now_us);

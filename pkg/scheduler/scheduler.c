@@ -15,12 +15,16 @@
 #include "scheduler/decide.h"
 #include "scheduler/queue.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
 
 #define SCHEDULER_NAME "default-scheduler"
 #define THREAD_STACK (512 * 1024)
+
+#define RETURNED_AGE_US 2000000 /* beyond the whole seconds of a timestamp, and clocks that differ */
+#define RETURNED_WAIT_US 2000000
 
 struct scheduler {
     struct client *client;
@@ -32,7 +36,7 @@ struct scheduler {
     struct sched_model model;
     struct queue pending;
     bool pods_synced, nodes_synced;
-    bool stopping;
+    atomic_bool stopping;
 };
 
 static void wake(struct scheduler *s)
@@ -72,6 +76,14 @@ static bool already_bound(const struct scheduler *s, const char *key, const json
     return known && !strcmp(known->uid, kube_uid(pod));
 }
 
+/* A pod that appears without a node long after it was made comes back from a part of the network that had
+ * been cut off, and so does its binding, if it had one: placing it anew would win against that and restart
+ * it. */
+static bool comes_back(const struct scheduler *s, enum client_event event, const json_t *pod)
+{
+    return s->pods_synced && event == CLIENT_ADDED && clock_wall_us() - kube_created(pod) > RETURNED_AGE_US;
+}
+
 /* The lock is held. */
 static void pod_changed(struct scheduler *s, enum client_event event, const json_t *pod)
 {
@@ -93,7 +105,7 @@ static void pod_changed(struct scheduler *s, enum client_event event, const json
     } else if (!waits_for_us(pod)) {
         queue_remove(&s->pending, key, NULL);
     } else if (!already_bound(s, key, pod)) {
-        queue_set(&s->pending, pod, now);
+        queue_set(&s->pending, pod, comes_back(s, event, pod) ? now + RETURNED_WAIT_US : now);
     }
 }
 
@@ -107,6 +119,26 @@ static void pod_event(void *arg, enum client_event event, const json_t *pod)
         pod_changed(s, event, pod);
     wake(s);
     pthread_mutex_unlock(&s->lock);
+}
+
+/* Pods that were another node's may be ours now. */
+static void members_changed(void *arg)
+{
+    struct scheduler *s = arg;
+    pthread_mutex_lock(&s->lock);
+    queue_wake(&s->pending, clock_mono_us());
+    wake(s);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* The pods of one controller are one node's to place: two that place them at the same time do not see each
+ * other's choices, and would spread them unevenly. */
+static bool is_ours(const struct scheduler *s, uint64_t group)
+{
+    if (!s->client->ops->owns)
+        return true;
+    mem_auto char *work = mem_printf("scheduler %016" PRIx64, group);
+    return client_owns(s->client, work, strlen(work));
 }
 
 /* Sets the condition PodScheduled to False, unless it says so already. */
@@ -245,10 +277,16 @@ static void *scheduler_thread(void *arg)
     struct scheduler *s = arg;
     pthread_mutex_lock(&s->lock);
     for (char *key; (key = next_key(s));) {
+        uint64_t group = queue_group(&s->pending, key);
         pthread_mutex_unlock(&s->lock);
-        schedule(s, key);
-        free(key);
+        client_await_settled(s->client, &s->stopping);
+        bool ours = is_ours(s, group);
+        if (ours)
+            schedule(s, key);
         pthread_mutex_lock(&s->lock);
+        if (!ours)
+            queue_leave(&s->pending, key);
+        free(key);
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
@@ -293,6 +331,7 @@ int scheduler_start(struct scheduler **out, struct client *client, struct err *e
     }
     s->node_watch = client_watch_start(client, &kube_nodes, NULL, NULL, node_event, s);
     s->pod_watch = client_watch_start(client, &kube_pods, NULL, NULL, pod_event, s);
+    client_on_members(client, members_changed, s);
     *out = s;
     return 0;
 }
@@ -301,6 +340,7 @@ void scheduler_stop(struct scheduler *s)
 {
     if (!s)
         return;
+    client_on_members(s->client, NULL, NULL);
     client_watch_stop(s->pod_watch);
     client_watch_stop(s->node_watch);
     pthread_mutex_lock(&s->lock);

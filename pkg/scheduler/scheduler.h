@@ -5,6 +5,10 @@
  * used resources, per pod what it asks for. A pure function (decide.h) takes a pod and the picture and
  * answers with a node, or with why none fits. One thread takes pods by priority and age, decides, and binds;
  * a pod that fits nowhere waits until something changes that could help it.
+ *
+ * The schedulers of several nodes divide the pods among themselves (client_owns). Each knows of what the
+ * others bound as soon as the chain does; when two fill a node at once, the later binding is refused and
+ * decided again.
  */
 #ifndef KATENA_SCHEDULER_SCHEDULER_H
 #define KATENA_SCHEDULER_SCHEDULER_H

@@ -74,6 +74,24 @@ static void test_failure_comes_again(void **state)
     queue_free(&q);
 }
 
+static void test_left_to_another_node(void **state)
+{
+    (void)state;
+    struct queue q = {0};
+    set(&q, "a", 0, "1", "", 0);
+    take(&q, 0, "d/a");
+    queue_leave(&q, "d/a");
+    take(&q, 100000000, NULL);
+    assert_int_equal(next, INT64_MAX);
+    queue_wake(&q, 100000000); /* it was never tried, so there is no back-off */
+    take(&q, 100000000, "d/a");
+    queue_wake(&q, 100000001); /* whose it is changes while it is being asked */
+    queue_leave(&q, "d/a");
+    take(&q, 100000001, "d/a");
+    queue_leave(&q, "d/gone");
+    queue_free(&q);
+}
+
 static void test_another_pod_of_the_name(void **state)
 {
     (void)state;
@@ -88,10 +106,57 @@ static void test_another_pod_of_the_name(void **state)
     queue_free(&q);
 }
 
+static uint64_t group(const char *name, const char *controller)
+{
+    struct queue q = {0};
+    json_auto_t *pod =
+        jq("{'metadata':{'name':'%s','namespace':'d','uid':'%s'%s},'spec':{}}", name, name, controller);
+    queue_set(&q, pod, 0);
+    uint64_t found = queue_group(&q, name[0] == 'a' ? "d/a" : "d/b");
+    assert_int_equal(queue_group(&q, "d/c"), 0);
+    queue_free(&q);
+    return found;
+}
+
+static void test_pods_of_a_controller_belong_together(void **state)
+{
+    (void)state;
+    const char one[] = ",'ownerReferences':[{'uid':'x','controller':true}]";
+    const char other[] = ",'ownerReferences':[{'uid':'y','controller':true}]";
+    const char owned[] = ",'ownerReferences':[{'uid':'x'}]";
+    assert_true(group("a", one) == group("b", one));
+    assert_true(group("a", one) != group("b", other));
+    assert_true(group("a", "") != group("b", ""));
+    assert_true(group("a", owned) != group("b", owned));
+}
+
+/* Adopted while it waits, it may have become ours to place: all nodes have to see it so. */
+static void test_an_adopted_pod_changes_its_group(void **state)
+{
+    (void)state;
+    struct queue q = {0};
+    json_auto_t *alone = jq("{'metadata':{'name':'a','namespace':'d','uid':'1'},'spec':{}}");
+    json_auto_t *adopted = jq("{'metadata':{'name':'a','namespace':'d','uid':'1','ownerReferences':"
+                              "[{'uid':'x','controller':true}]},'spec':{}}");
+    queue_set(&q, alone, 0);
+    uint64_t before = queue_group(&q, "d/a");
+    take(&q, 0, "d/a");
+    queue_leave(&q, "d/a");
+    queue_set(&q, alone, 1);
+    take(&q, 1, NULL);
+    queue_set(&q, adopted, 2);
+    assert_true(queue_group(&q, "d/a") != before);
+    take(&q, 2, "d/a");
+    queue_free(&q);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_priority_then_age),
     cmocka_unit_test(test_parked_pods_wait_for_a_reason),
     cmocka_unit_test(test_failure_comes_again),
+    cmocka_unit_test(test_pods_of_a_controller_belong_together),
+    cmocka_unit_test(test_an_adopted_pod_changes_its_group),
+    cmocka_unit_test(test_left_to_another_node),
     cmocka_unit_test(test_another_pod_of_the_name),
 };
 UNIT_MAIN(tests)
