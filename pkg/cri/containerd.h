@@ -20,6 +20,8 @@ struct containerd_options {
     const char *data_dir; /* absolute */
     const char *pod_cidr; /* of this node: "10.42.0.0/24" */
     const char *bridge;   /* NULL: "katena0"; one name per node of a host */
+    /* The file with the key of sealed.h: makes the runtime of oci_runtime.h. NULL: there is none. */
+    const char *seal_key_file;
 };
 
 /* Starts containerd, or attaches to the one that a former process of this node left running, and returns

@@ -94,7 +94,7 @@ static void unmount_below(const char *dir)
     free(points);
 }
 
-static void remove_bridge(const char *name)
+void containerd__remove_bridge(const char *name)
 {
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct ifreq request = {0};
@@ -156,7 +156,7 @@ int containerd_stop_all(const char *data_dir, struct err *err)
     unmount_below(data_dir);
     char *bridge mem_auto = containerd__read_file(paths.bridge);
     if (bridge)
-        remove_bridge(bridge);
+        containerd__remove_bridge(bridge);
     char *state mem_auto = mem_printf("%s/state", paths.dir);
     char *networks mem_auto = mem_printf("%s/cni/networks", data_dir);
     remove_tree(state);

@@ -5,8 +5,10 @@
 #include "base/hex.h"
 #include "base/mem.h"
 #include "codec/json.h"
+#include "cri/oci_runtime.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sodium.h>
@@ -171,7 +173,31 @@ static const char *find_runc(void)
 
 #define CRI_PLUGIN "[plugins.\"io.containerd.grpc.v1.cri\""
 
-static void config_text(struct buf *out, const struct containerd__paths *paths, const char *data_dir)
+static void runtime_text(struct buf *out, const char *handler, const char *program)
+{
+    buf_printf(out,
+               CRI_PLUGIN
+               ".containerd.runtimes.%s]\n  runtime_type = \"io.containerd.runc.v2\"\n" CRI_PLUGIN
+               ".containerd.runtimes.%s.options]\n  SystemdCgroup = false\n  BinaryName = \"%s\"\n",
+               handler, handler, program);
+}
+
+/* A script, since containerd gives no arguments of ours to a runtime. */
+static int write_sealed_runtime(const char *path, const char *seal_key_file, struct err *err)
+{
+    char self[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (len < 0)
+        return err_set_errno(err, "cannot find out where katena is");
+    self[len] = '\0';
+    char *text mem_auto =
+        mem_printf("#!/bin/sh\nexec '%s' oci-runtime '%s' '%s' \"$@\"\n", self, find_runc(), seal_key_file);
+    return containerd__write_file(path, text, 0755, err);
+}
+
+/* sealed: the program of the runtime for sealed texts; NULL: there is none. */
+static void config_text(struct buf *out, const struct containerd__paths *paths, const char *data_dir,
+                        const char *sealed)
 {
     buf_printf(out, "version = 2\nroot = \"%s/root\"\nstate = \"%s/state\"\n", paths->dir, paths->dir);
     buf_puts(out, "disabled_plugins = [\"io.containerd.snapshotter.v1.aufs\", "
@@ -187,25 +213,34 @@ static void config_text(struct buf *out, const struct containerd__paths *paths, 
     buf_printf(out, CRI_PLUGIN ".cni]\n  bin_dir = \"/usr/lib/cni\"\n  conf_dir = \"%s/cni\"\n", data_dir);
     buf_printf(out, CRI_PLUGIN ".containerd]\n  snapshotter = \"%s\"\n  default_runtime_name = \"runc\"\n",
                overlay_works(paths->dir) ? "overlayfs" : "native");
-    buf_puts(out, CRI_PLUGIN ".containerd.runtimes.runc]\n  runtime_type = \"io.containerd.runc.v2\"\n");
-    buf_printf(out,
-               CRI_PLUGIN ".containerd.runtimes.runc.options]\n  SystemdCgroup = false\n"
-                          "  BinaryName = \"%s\"\n",
-               find_runc());
+    runtime_text(out, "runc", find_runc());
+    if (sealed)
+        runtime_text(out, OCI_RUNTIME_HANDLER, sealed);
 }
 
-/* A bridge of the node with addresses by host-local; traffic that leaves the pods' range is masqueraded;
- * hairpin lets a pod reach itself through a service; portmap serves hostPort. */
+/* A bridge of the node with addresses by host-local; what leaves the cluster's network is masqueraded by the
+ * service proxy's rules, since the plugin would do it between nodes, too; hairpin lets a pod reach itself
+ * through a service; portmap serves hostPort. */
 static void cni_text(struct buf *out, const struct containerd_options *options, const char *bridge)
 {
     json_auto_t *network =
         json_pack("{s:s, s:s, s:[{s:s, s:s, s:b, s:b, s:b, s:{s:s, s:s+, s:[[{s:s}]], s:[{s:s}]}},"
                   " {s:s, s:{s:b}, s:b}]}",
                   "cniVersion", "0.4.0", "name", "katena", "plugins", "type", "bridge", "bridge", bridge,
-                  "isGateway", 1, "ipMasq", 1, "hairpinMode", 1, "ipam", "type", "host-local", "dataDir",
+                  "isGateway", 1, "ipMasq", 0, "hairpinMode", 1, "ipam", "type", "host-local", "dataDir",
                   options->data_dir, "/cni/networks", "ranges", "subnet", options->pod_cidr, "routes", "dst",
                   "0.0.0.0/0", "type", "portmap", "capabilities", "portMappings", 1, "snat", 1);
     json_dump_buf(out, network);
+}
+
+/* A bridge with an address of another network would keep pods from starting. The node has another network
+ * only when it has no pods. */
+static void remove_old_bridge(const char *cni_path, const char *pod_cidr, const char *bridge)
+{
+    char *old mem_auto = containerd__read_file(cni_path);
+    char *subnet mem_auto = mem_printf("\"%s\"", pod_cidr);
+    if (old && *old && !strstr(old, subnet))
+        containerd__remove_bridge(bridge);
 }
 
 int containerd__write_config(const struct containerd__paths *paths, const struct containerd_options *options,
@@ -223,8 +258,15 @@ int containerd__write_config(const struct containerd__paths *paths, const struct
         rc = containerd__make_dirs(cni_dir, err);
     if (rc)
         return rc;
-    config_text(&config, paths, options->data_dir);
+    char *sealed mem_auto =
+        options->seal_key_file ? mem_printf("%s/%s", paths->dir, OCI_RUNTIME_HANDLER) : NULL;
+    if (sealed)
+        rc = write_sealed_runtime(sealed, options->seal_key_file, err);
+    if (rc)
+        return rc;
+    config_text(&config, paths, options->data_dir, sealed);
     cni_text(&cni, options, bridge);
+    remove_old_bridge(cni_path, options->pod_cidr, bridge);
     char *old mem_auto = containerd__read_file(paths->config);
     *changed = !old || strcmp(old, config.data) != 0;
     rc = containerd__write_file(cni_path, cni.data, 0644, err);

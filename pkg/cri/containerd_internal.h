@@ -33,6 +33,9 @@ int containerd__spawn(const struct containerd__paths *paths, pid_t *pid, struct 
 /* Ends a process: SIGTERM, then SIGKILL when it has not ended after the grace. */
 void containerd__end_process(pid_t pid, int grace_ms);
 
+/* No bridge of that name is no error. */
+void containerd__remove_bridge(const char *name);
+
 /* Small files and processes. mode is that of the file; the directories are made. */
 int containerd__write_file(const char *path, const char *text, int mode, struct err *err);
 int containerd__make_dirs(const char *path, struct err *err);

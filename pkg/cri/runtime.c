@@ -53,11 +53,13 @@ static char *field(const char *text)
     return (char *)(uintptr_t)(text ? text : "");
 }
 
-static int rt_run_sandbox(struct cri_runtime *rt, Cri__PodSandboxConfig *config, char **id, struct err *err)
+static int rt_run_sandbox(struct cri_runtime *rt, Cri__PodSandboxConfig *config, const char *handler,
+                          char **id, struct err *err)
 {
     Cri__RunPodSandboxRequest request = CRI__RUN_POD_SANDBOX_REQUEST__INIT;
     Cri__RunPodSandboxResponse *response = NULL;
     request.config = config;
+    request.runtime_handler = field(handler);
     int rc =
         CALL(rt, RUNTIME "RunPodSandbox", &request, run_pod_sandbox_response, 2 * TIMEOUT_MS, &response, err);
     if (rc == 0)

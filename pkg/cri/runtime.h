@@ -33,7 +33,9 @@ struct cri_ops {
     int (*version)(struct cri_runtime *rt, Cri__VersionResponse **out, struct err *err);
     int (*status)(struct cri_runtime *rt, Cri__StatusResponse **out, struct err *err);
 
-    int (*run_sandbox)(struct cri_runtime *rt, Cri__PodSandboxConfig *config, char **id, struct err *err);
+    /* handler: which of the runtime's runtimes; NULL: the usual one. */
+    int (*run_sandbox)(struct cri_runtime *rt, Cri__PodSandboxConfig *config, const char *handler, char **id,
+                       struct err *err);
     int (*stop_sandbox)(struct cri_runtime *rt, const char *id, struct err *err);
     int (*remove_sandbox)(struct cri_runtime *rt, const char *id, struct err *err);
     int (*sandbox_status)(struct cri_runtime *rt, const char *id, Cri__PodSandboxStatusResponse **out,

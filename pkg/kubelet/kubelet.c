@@ -75,6 +75,18 @@ static bool metadata_changed(const json_t *before, const json_t *after)
                         json_at(after, "metadata", "annotations")));
 }
 
+/* Under pod->lock. A pod that ends as pods do has a deletionTimestamp. One that vanishes without may have
+ * been deleted by force, or be about to come back from the other side of a cut. */
+static int64_t note_gone(struct kubelet_pod *pod)
+{
+    if (pod->gone || (pod->object && kube_deleting(pod->object))) {
+        pod->gone = true;
+        return 0;
+    }
+    pod->vanish_due_us = clock_mono_us() + VANISH_US;
+    return pod->vanish_due_us;
+}
+
 /* Under k->lock. */
 static void pod_changed(struct kubelet *k, const json_t *object, bool deleted)
 {
@@ -87,9 +99,13 @@ static void pod_changed(struct kubelet *k, const json_t *object, bool deleted)
     pod->volumes_dirty = pod->volumes_dirty || metadata_changed(pod->object, object);
     json_decref(pod->object);
     pod->object = json_incref((json_t *)(uintptr_t)object);
-    pod->gone = deleted;
+    int64_t due_us = pod->vanish_due_us = 0;
+    if (deleted)
+        due_us = note_gone(pod);
+    else
+        pod->gone = false;
     pthread_mutex_unlock(&pod->lock);
-    pool_schedule(k->pool, &pod->task, 0);
+    pool_schedule(k->pool, &pod->task, due_us);
 }
 
 /* All pods of the API are known: what else runs has lost its object. */
@@ -99,10 +115,10 @@ static void all_known(struct kubelet *k)
     for (struct kubelet_pod *pod = k->pods; pod; pod = pod->next) {
         pthread_mutex_lock(&pod->lock);
         bool orphan = !pod->object;
-        pod->gone = pod->gone || orphan;
+        int64_t due_us = orphan ? note_gone(pod) : 0;
         pthread_mutex_unlock(&pod->lock);
         if (orphan)
-            pool_schedule(k->pool, &pod->task, 0);
+            pool_schedule(k->pool, &pod->task, due_us);
     }
 }
 
@@ -151,8 +167,8 @@ void kubelet_watch_configs(struct kubelet *k)
     static pthread_mutex_t once = PTHREAD_MUTEX_INITIALIZER;
     pthread_mutex_lock(&once);
     if (!k->configmap_watch) {
-        k->configmap_watch = client_watch_start(k->client, &kube_configmaps, NULL, NULL, on_configmap, k);
-        k->secret_watch = client_watch_start(k->client, &kube_secrets, NULL, NULL, on_secret, k);
+        k->configmap_watch = client_watch_start_metadata(k->client, &kube_configmaps, on_configmap, k);
+        k->secret_watch = client_watch_start_metadata(k->client, &kube_secrets, on_secret, k);
     }
     pthread_mutex_unlock(&once);
 }
@@ -166,6 +182,10 @@ static struct kubelet *kubelet_new(const struct kubelet_options *options)
     k->node_name = mem_strdup(options->node_name);
     k->node_address = mem_strdup(options->node_address);
     k->pod_cidr = mem_strdup(options->pod_cidr);
+    k->api_endpoint = mem_strdup(options->api_endpoint);
+    k->seals = options->seal_key != NULL;
+    if (k->seals)
+        memcpy(k->seal_key, options->seal_key, sizeof(k->seal_key));
     k->rt = cri_connect(options->endpoint);
     k->pool = pool_new();
     k->events = event_recorder_new(options->client, "kubelet", options->node_name);
@@ -174,6 +194,7 @@ static struct kubelet *kubelet_new(const struct kubelet_options *options)
         k->memory_bytes = (int64_t)info.totalram * info.mem_unit;
     pthread_mutex_init(&k->lock, NULL);
     task_init(&k->rotate_task, kubelet_rotate_logs, NULL);
+    task_init(&k->node_task, kubelet_node_task, NULL);
     return k;
 }
 
@@ -195,6 +216,7 @@ int kubelet_start(struct kubelet **out, const struct kubelet_options *options, s
         return rc;
     }
     k->watch = client_watch_start(k->client, &kube_pods, NULL, node_selector, on_pod, k);
+    kubelet_watch_node(k);
     pool_schedule(k->pool, &k->rotate_task, 0);
     *out = k;
     return 0;
@@ -208,6 +230,7 @@ void kubelet_stop(struct kubelet *k)
     client_watch_stop(k->watch);
     client_watch_stop(k->configmap_watch);
     client_watch_stop(k->secret_watch);
+    client_watch_stop(k->node_watch);
     cri_abort(k->rt); /* a stop that waits for a grace period would hold us up */
     if (k->pleg_running)
         pthread_join(k->pleg_thread, NULL);
@@ -227,5 +250,6 @@ void kubelet_stop(struct kubelet *k)
     free(k->node_name);
     free(k->node_address);
     free(k->pod_cidr);
+    free(k->api_endpoint);
     free(k);
 }

@@ -10,6 +10,8 @@
 #include "base/err.h"
 #include "client/client.h"
 
+#include <stdint.h>
+
 struct kubelet;
 struct api_kubelet_ops;
 struct cri_runtime;
@@ -21,6 +23,10 @@ struct kubelet_options {
     const char *node_name;
     const char *node_address; /* the node's InternalIP */
     const char *pod_cidr;
+    const char *api_endpoint; /* "HOST:PORT" by which other nodes reach this one's API; NULL: not told */
+    /* SEALED_KEY_SIZE bytes, copied: the runtime knows OCI_RUNTIME_HANDLER, and variables of containers that
+     * take some from Secrets are handed to it sealed (cri/sealed.h). NULL: it does not. */
+    const uint8_t *seal_key;
 };
 
 /* Takes over the pods that run already, registers the node, and starts to work. */

@@ -11,6 +11,7 @@
 #include "client/client.h"
 #include "client/event.h"
 #include "cri/runtime.h"
+#include "cri/sealed.h"
 #include "kubelet/kubelet.h"
 #include "kubelet/pod_plan.h"
 #include "kubelet/pool.h"
@@ -26,6 +27,7 @@
 #define LABEL_POD_UID "io.kubernetes.pod.uid"
 #define LABEL_CONTAINER_NAME "io.kubernetes.container.name"
 #define ANNOTATION_HASH "io.kubernetes.container.hash"
+#define VANISH_US INT64_C(2000000) /* an object that vanished is looked for once more after so long */
 #define ANNOTATION_RESTARTS "io.kubernetes.container.restartCount"
 
 struct kubelet_pod;
@@ -95,8 +97,11 @@ struct kubelet_pod {
     char *uid, *name, *namespace;
     pthread_mutex_t lock;
     /* under lock: */
-    json_t *object;     /* the newest from the API; NULL: known only from the runtime */
-    bool gone;          /* the API object is deleted */
+    json_t *object; /* the newest from the API; NULL: known only from the runtime */
+    bool gone;      /* the API object is deleted */
+    /* When to look whether the object, which was not deleted as pods are, is really gone; monotonic, 0: it is
+     * there. While two parts of a cut cluster become one, an object may be away for a moment. */
+    int64_t vanish_due_us;
     bool volumes_dirty; /* a config map or secret changed */
     bool sandbox_dirty;
     /* task: */
@@ -116,7 +121,8 @@ struct kubelet_pod {
     bool initialized;
     char *end_reason, *end_message; /* "DeadlineExceeded", … */
     int64_t start_us;
-    uint8_t status_hash[32]; /* of the last status written */
+    uint8_t status_hash[32]; /* of the last status written, … */
+    int64_t status_until_us; /* … which the watch will have shown by then; wall clock */
     int write_failures;
     struct kubelet_adopted *adopted; /* runs found in the runtime, until the object says what they are */
     size_t adopted_count;
@@ -133,13 +139,16 @@ struct kubelet {
     struct cri_runtime *rt;
     struct event_recorder *events;
     struct pool *pool;
-    char *data_dir, *node_name, *node_address, *pod_cidr;
+    char *data_dir, *node_name, *node_address, *pod_cidr, *api_endpoint;
+    bool seals; /* seal_key is set */
+    uint8_t seal_key[SEALED_KEY_SIZE];
     pthread_mutex_t lock;
     struct kubelet_pod *pods;
     size_t pod_count;
     bool synced; /* all pods of the API have been seen once */
-    struct client_watch *watch, *configmap_watch, *secret_watch;
+    struct client_watch *watch, *configmap_watch, *secret_watch, *node_watch;
     struct task rotate_task;
+    struct task node_task; /* registers the node again */
     pthread_t pleg_thread;
     bool pleg_running;
     atomic_bool stopping;
@@ -198,6 +207,9 @@ int64_t probe_task(struct task *task);
 
 /* node.c */
 int kubelet_register_node(struct kubelet *k, struct err *err);
+int64_t kubelet_node_task(struct task *task);
+/* Watches the own Node object: whoever finds it not ready is told better. */
+void kubelet_watch_node(struct kubelet *k);
 
 /* log_rotate.c */
 int64_t kubelet_rotate_logs(struct task *task);

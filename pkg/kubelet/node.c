@@ -1,7 +1,8 @@
 /*
  * The Node object of this host. It is written at the start, and again only when something in it changes: the
  * peers' liveness is no matter of the API, so there is neither a Lease nor a periodic heartbeat, and an idle
- * node writes nothing.
+ * node writes nothing. Others that cannot reach the node for a while write that it is lost; when it sees
+ * that, it writes that it is not.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -11,13 +12,17 @@
 #include "codec/json.h"
 #include "kubelet/kubelet_internal.h"
 
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 
 #define KUBELET_VERSION "v1.35.0+katena-" KATENA_VERSION
 #define PODS_MAX "110"
+#define ANNOTATION_API "katena.io/api-endpoint"
+#define RETRY_US INT64_C(5000000)
 
 static char *read_line(const char *path)
 {
@@ -128,6 +133,10 @@ static json_t *node_status(struct kubelet *k, const json_t *node, const struct u
     json_object_set_new(status, "addresses",
                         json_pack("[{s:s, s:s}, {s:s, s:s}]", "type", "InternalIP", "address",
                                   k->node_address, "type", "Hostname", "address", k->node_name));
+    const char *colon = k->api_endpoint ? strrchr(k->api_endpoint, ':') : NULL;
+    if (colon)
+        json_object_set_new(status, "daemonEndpoints",
+                            json_pack("{s:{s:i}}", "kubeletEndpoint", "Port", atoi(colon + 1)));
     json_object_set_new(status, "nodeInfo", info);
     return status;
 }
@@ -140,31 +149,41 @@ static json_t *node_labels(struct kubelet *k, const struct utsname *host)
                      "node-role.kubernetes.io/control-plane", "");
 }
 
-/* Gets the node, or makes it; labels of ours that are missing are added. */
+/* What of `wanted` the object's map does not have, or has otherwise. */
+static json_t *missing_of(json_t *wanted, const json_t *have)
+{
+    json_t *missing = json_object();
+    const char *key;
+    json_t *value;
+    json_object_foreach(wanted, key, value)
+    {
+        if (!json_equal(json_object_get(have, key), value))
+            json_object_set(missing, key, value);
+    }
+    return missing;
+}
+
+/* Gets the node, or makes it; labels and annotations of ours that are missing are added. */
 static int ensure_node(struct kubelet *k, const struct utsname *host, json_t **node, struct err *err)
 {
     json_auto_t *labels = node_labels(k, host);
+    json_auto_t *annotations = json_pack("{s:s*}", ANNOTATION_API, k->api_endpoint);
     int rc = client_get(k->client, &kube_nodes, NULL, k->node_name, node, err);
     if (rc == ERR_NOT_FOUND) {
-        json_auto_t *object = json_pack("{s:s, s:s, s:{s:s, s:O}, s:{s:s, s:[s]}}", "apiVersion", "v1",
-                                        "kind", "Node", "metadata", "name", k->node_name, "labels", labels,
-                                        "spec", "podCIDR", k->pod_cidr, "podCIDRs", k->pod_cidr);
+        json_auto_t *object =
+            json_pack("{s:s, s:s, s:{s:s, s:O, s:O}, s:{s:s, s:[s]}}", "apiVersion", "v1", "kind", "Node",
+                      "metadata", "name", k->node_name, "labels", labels, "annotations", annotations, "spec",
+                      "podCIDR", k->pod_cidr, "podCIDRs", k->pod_cidr);
         return client_create(k->client, &kube_nodes, NULL, object, node, err);
     }
     if (rc)
         return rc;
-    json_auto_t *missing = json_object();
-    const char *key;
-    json_t *value;
-    json_object_foreach(labels, key, value)
-    {
-        const char *have = kube_label(*node, key);
-        if (!have || strcmp(have, json_string_value(value)) != 0)
-            json_object_set(missing, key, value);
-    }
-    if (json_object_size(missing) == 0)
+    json_auto_t *new_labels = missing_of(labels, json_at(*node, "metadata", "labels"));
+    json_auto_t *new_annotations = missing_of(annotations, json_at(*node, "metadata", "annotations"));
+    if (json_object_size(new_labels) == 0 && json_object_size(new_annotations) == 0)
         return 0;
-    json_auto_t *patch = json_pack("{s:{s:O}}", "metadata", "labels", missing);
+    json_auto_t *patch =
+        json_pack("{s:{s:O, s:O}}", "metadata", "labels", new_labels, "annotations", new_annotations);
     return client_patch(k->client, &kube_nodes, NULL, NULL, k->node_name, CLIENT_PATCH_MERGE, patch, NULL,
                         err);
 }
@@ -201,4 +220,30 @@ int kubelet_register_node(struct kubelet *k, struct err *err)
         return err_wrap(err, "status of node %s", k->node_name);
     log_info("kubelet", "node %s is ready", k->node_name);
     return 0;
+}
+
+int64_t kubelet_node_task(struct task *task)
+{
+    struct kubelet *k = (struct kubelet *)((char *)task - offsetof(struct kubelet, node_task));
+    struct err err;
+    if (k->stopping || !kubelet_register_node(k, &err))
+        return POOL_NEVER;
+    log_warn("kubelet", "%s", err.message);
+    return clock_mono_us() + RETRY_US;
+}
+
+static void on_node(void *arg, enum client_event event, const json_t *node)
+{
+    struct kubelet *k = arg;
+    bool there = event == CLIENT_ADDED || event == CLIENT_MODIFIED;
+    if (there && !strcmp(kube_name(node), k->node_name) &&
+        strcmp(kube_condition_status(node, "Ready"), "True") != 0)
+        pool_schedule(k->pool, &k->node_task, 0);
+}
+
+void kubelet_watch_node(struct kubelet *k)
+{
+    char selector[300];
+    snprintf(selector, sizeof(selector), "metadata.name=%s", k->node_name);
+    k->node_watch = client_watch_start(k->client, &kube_nodes, NULL, selector, on_node, k);
 }

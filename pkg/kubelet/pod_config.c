@@ -340,17 +340,76 @@ void pod_config_hash(char out[17], const json_t *container)
     hex_encode(out, digest, 8);
 }
 
-static void add_expanded(char ***array, size_t *count, const json_t *list, const json_t *env)
+bool pod_config_takes_secrets(const json_t *container)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_object_get(container, "env"), i, item)
+    {
+        if (json_at(item, "valueFrom", "secretKeyRef"))
+            return true;
+    }
+    json_array_foreach(json_object_get(container, "envFrom"), i, item)
+    {
+        if (json_object_get(item, "secretRef"))
+            return true;
+    }
+    return false;
+}
+
+bool pod_config_any_takes_secrets(const json_t *pod)
+{
+    static const char *const lists[] = {"containers", "initContainers"};
+    for (size_t l = 0; l < 2; l++) {
+        size_t i;
+        json_t *container;
+        json_array_foreach(json_at(pod, "spec", lists[l]), i, container)
+        {
+            if (pod_config_takes_secrets(container))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* The text as the runtime gets it: sealed when there is a key. The caller's. */
+static char *runtime_text(const struct buf *text, const uint8_t *seal_key)
+{
+    struct buf out = BUF_INIT;
+    if (seal_key)
+        sealed_put(&out, seal_key, buf_str(text), text->len);
+    else
+        buf_append(&out, text->data, text->len);
+    buf_reserve(&out, 1);
+    out.data[out.len] = '\0';
+    return buf_steal(&out);
+}
+
+/* A reference to a variable may bring a Secret into an argument. */
+static void add_expanded(char ***array, size_t *count, const json_t *list, const json_t *env,
+                         const uint8_t *seal_key)
 {
     size_t i;
     json_t *item;
     json_array_foreach(list, i, item)
     {
-        struct buf text = BUF_INIT;
-        fields_expand(&text, json_string_value(item) ? json_string_value(item) : "", env);
-        buf_reserve(&text, 1);
-        text.data[text.len] = '\0';
-        APPEND(*array, *count, buf_steal(&text));
+        struct buf text buf_auto = BUF_INIT;
+        const char *raw = json_string_value(item) ? json_string_value(item) : "";
+        fields_expand(&text, raw, env);
+        APPEND(*array, *count, runtime_text(&text, strstr(raw, "$(") ? seal_key : NULL));
+    }
+}
+
+static void add_env(Cri__ContainerConfig *config, const json_t *env, const uint8_t *seal_key)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)env, key, value)
+    {
+        struct buf text buf_auto = BUF_INIT;
+        buf_append(&text, json_string_value(value), json_string_length(value));
+        char *shown mem_auto = runtime_text(&text, seal_key);
+        APPEND(config->envs, config->n_envs, new_pair(key, shown));
     }
 }
 
@@ -390,17 +449,16 @@ Cri__ContainerConfig *pod_config_container(const struct pod_config_context *cont
     config->metadata->attempt = container->attempt;
     config->image = NEW(Cri__ImageSpec, CRI__IMAGE_SPEC__INIT);
     config->image->image = mem_strdup(json_str_or_empty(spec, "image"));
-    add_expanded(&config->command, &config->n_command, json_object_get(spec, "command"), container->env);
-    add_expanded(&config->args, &config->n_args, json_object_get(spec, "args"), container->env);
+    const uint8_t *seal_key = pod_config_takes_secrets(spec) ? container->seal_key : NULL;
+    add_expanded(&config->command, &config->n_command, json_object_get(spec, "command"), container->env,
+                 seal_key);
+    add_expanded(&config->args, &config->n_args, json_object_get(spec, "args"), container->env, seal_key);
     config->working_dir = mem_strdup(json_str_or_empty(spec, "workingDir"));
     config->log_path = mem_strdup(container->log_path);
     config->stdin = json_bool_at(spec, "stdin");
     config->stdin_once = json_bool_at(spec, "stdinOnce");
     config->tty = json_bool_at(spec, "tty");
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)container->env, key, value)
-        APPEND(config->envs, config->n_envs, new_pair(key, json_string_value(value)));
+    add_env(config, container->env, seal_key);
     add_mounts(config, container->mounts);
     add_container_labels(config, context->pod, spec, container->restarts);
     config->linux_config = NEW(Cri__LinuxContainerConfig, CRI__LINUX_CONTAINER_CONFIG__INIT);

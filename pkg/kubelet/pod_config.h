@@ -39,10 +39,15 @@ struct pod_config_container {
     const struct pod_mounts *mounts;
     uint32_t attempt;
     int restarts;
-    const char *log_path; /* relative to the log directory */
+    const char *log_path;    /* relative to the log directory */
+    const uint8_t *seal_key; /* NULL: nothing is sealed */
 };
 Cri__ContainerConfig *pod_config_container(const struct pod_config_context *context,
                                            const struct pod_config_container *container);
+
+/* Whether a container takes variables from Secrets; and whether any of a pod does. */
+bool pod_config_takes_secrets(const json_t *container);
+bool pod_config_any_takes_secrets(const json_t *pod);
 
 /* What decides whether a running container is still the one the specification wants. */
 void pod_config_hash(char out[17], const json_t *container);

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "client/kube.h"
 #include "codec/json.h"
+#include "cri/oci_runtime.h"
 #include "kubelet/kubelet_internal.h"
 #include "kubelet/pod_config.h"
 #include "kubelet/pod_env.h"
@@ -121,7 +122,8 @@ int pod_create_sandbox(struct kubelet_pod *pod, const json_t *object)
     char *id = NULL;
     if (rc == 0) {
         Cri__PodSandboxConfig *config = pod_config_sandbox(&context, pod->sandbox_attempt);
-        rc = k->rt->ops->run_sandbox(k->rt, config, &id, &err);
+        bool sealed = k->seals && pod_config_any_takes_secrets(object);
+        rc = k->rt->ops->run_sandbox(k->rt, config, sealed ? OCI_RUNTIME_HANDLER : NULL, &id, &err);
         cri_free(config);
     }
     if (rc) {
@@ -300,7 +302,8 @@ static int create(struct kubelet_container *c, const json_t *object, const json_
                                                  .mounts = &mounts,
                                                  .attempt = attempt,
                                                  .restarts = restarts,
-                                                 .log_path = log_path};
+                                                 .log_path = log_path,
+                                                 .seal_key = k->seals ? k->seal_key : NULL};
         Cri__ContainerConfig *config = pod_config_container(&context, &container);
         Cri__PodSandboxConfig *sandbox = pod_config_sandbox(&context, pod->sandbox_attempt);
         *reason = "CreateContainerError";

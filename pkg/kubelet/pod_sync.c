@@ -315,8 +315,12 @@ static void write_status(struct turn *turn, const struct pod_plan *plan)
     json_t *status = pod_status(pod, &context);
     pthread_mutex_unlock(&pod->lock);
     hash_status(hash, status);
-    bool known = memcmp(hash, pod->status_hash, sizeof(hash)) == 0 ||
-                 pod_status_covered(json_object_get(turn->object, "status"), status);
+    bool shown = pod_status_covered(json_object_get(turn->object, "status"), status);
+    bool written = memcmp(hash, pod->status_hash, sizeof(hash)) == 0;
+    /* What was written comes back by the watch. If it does not, another writer or another history won. */
+    if (!shown && written && clock_wall_us() < pod->status_until_us)
+        wake(turn, pod->status_until_us);
+    bool known = shown || (written && clock_wall_us() < pod->status_until_us);
     /* A pod that ended under a former kubelet keeps its status when the runtime has forgotten it. */
     bool forgotten = pod->ended && strcmp(json_str_or_empty(status, "phase"), "Pending") == 0;
     if (known || forgotten) {
@@ -329,6 +333,7 @@ static void write_status(struct turn *turn, const struct pod_plan *plan)
                           CLIENT_PATCH_STRATEGIC, patch, &answer, &err);
     if (rc == 0) {
         memcpy(pod->status_hash, hash, sizeof(hash));
+        pod->status_until_us = clock_wall_us() + 2 * SECOND;
         pod->write_failures = 0;
         json_decref(turn->object);
         turn->object = answer;
@@ -460,6 +465,32 @@ static void run_rounds(struct turn *turn)
     wake(turn, clock_wall_us());
 }
 
+/* Finds out whether a pod whose object vanished is gone. *again_us: when to look (again); 0: no need to. */
+static void look_for_vanished(struct kubelet_pod *pod, int64_t due_us, int64_t *again_us)
+{
+    *again_us = due_us;
+    if (!due_us || clock_mono_us() < due_us)
+        return;
+    json_t *object = NULL;
+    struct err err;
+    client_await_settled(pod->kubelet->client, &pod->kubelet->stopping);
+    int rc = client_get(pod->kubelet->client, &kube_pods, pod->namespace, pod->name, &object, &err);
+    bool there = rc == 0 && strcmp(kube_uid(object), pod->uid) == 0;
+    bool gone = !there && (rc == 0 || rc == ERR_NOT_FOUND);
+    pthread_mutex_lock(&pod->lock);
+    *again_us = gone || there ? 0 : clock_mono_us() + VANISH_US;
+    if (pod->vanish_due_us == due_us) { /* else the watch knows better */
+        pod->vanish_due_us = *again_us;
+        pod->gone = pod->gone || gone;
+        if (there) {
+            json_decref(pod->object);
+            pod->object = json_incref(object);
+        }
+    }
+    pthread_mutex_unlock(&pod->lock);
+    json_decref(object);
+}
+
 /* A pod that only the runtime knows: its object was deleted while no kubelet watched. */
 static int64_t remove_orphan(struct kubelet_pod *pod)
 {
@@ -475,11 +506,17 @@ int64_t pod_sync(struct task *task)
     struct kubelet_pod *pod = (struct kubelet_pod *)((char *)task - offsetof(struct kubelet_pod, task));
     struct turn turn = {.pod = pod, .wake_us = INT64_MAX};
     pthread_mutex_lock(&pod->lock);
+    int64_t vanish_due_us = pod->vanish_due_us, look_us;
+    pthread_mutex_unlock(&pod->lock);
+    look_for_vanished(pod, vanish_due_us, &look_us);
+    pthread_mutex_lock(&pod->lock);
     turn.object = json_incref(pod->object);
     turn.gone = pod->gone;
     pthread_mutex_unlock(&pod->lock);
     if (!turn.object)
-        return turn.gone ? remove_orphan(pod) : POOL_NEVER;
+        return turn.gone ? remove_orphan(pod) : look_us ? look_us : POOL_NEVER;
+    if (look_us)
+        wake(&turn, clock_wall_us() + look_us - clock_mono_us());
     if (!pod->containers)
         first_turn(&turn);
     run_rounds(&turn);

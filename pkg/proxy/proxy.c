@@ -6,8 +6,10 @@
 #include "base/mem.h"
 #include "client/kube.h"
 #include "proxy/nft.h"
+#include "proxy/routes.h"
 #include "proxy/ruleset.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,8 +21,11 @@
 #define THREAD_STACK (1024 * 1024) /* libnftables parses on it */
 
 struct proxy {
+    char table[PROXY_TABLE_MAX];
     char *cluster_cidr;
     char *service_cidr;
+    char *pod_cidr;
+    struct routes *routes;
     struct ruleset_options ruleset;
     struct client_watch *service_watch, *slice_watch;
     pthread_t thread;
@@ -32,6 +37,31 @@ struct proxy {
     int unsynced;
     bool stopping;
 };
+
+static uint64_t digest_of(const char *data_dir)
+{
+    uint64_t h = 14695981039346656037ULL;
+    for (const char *p = data_dir; *p; p++)
+        h = (h ^ (uint8_t)*p) * 1099511628211ULL;
+    return h ^ (h >> 32);
+}
+
+void proxy_table_name(char out[PROXY_TABLE_MAX], const char *data_dir)
+{
+    snprintf(out, PROXY_TABLE_MAX, "katena-%08" PRIx32, (uint32_t)digest_of(data_dir));
+}
+
+/* Of the node's routes: small ones are left to people. */
+static uint32_t metric_of(const char *data_dir)
+{
+    return 0x10000 + (uint32_t)(digest_of(data_dir) & 0xffff);
+}
+
+/* The table that all nodes used before each had its own. */
+static int remove_old_table(struct err *err)
+{
+    return nft_run("add table ip katena\ndelete table ip katena\n", err);
+}
 
 /* Asks for the rules to be applied soon. The lock is held. */
 static void changed(struct proxy *p, int64_t delay_us)
@@ -100,6 +130,8 @@ static bool apply(struct proxy *p, struct buf *text)
         log_warn("proxy", "the rules could not be applied: %s", err.message);
         return false;
     }
+    if (!p->applied && remove_old_table(&err))
+        log_warn("proxy", "%s", err.message);
     free(p->applied);
     p->applied = buf_steal(text);
     return true;
@@ -149,6 +181,7 @@ static void proxy_free(struct proxy *p)
     pthread_mutex_destroy(&p->lock);
     free(p->cluster_cidr);
     free(p->service_cidr);
+    free(p->pod_cidr);
     free(p->applied);
     free(p);
 }
@@ -168,15 +201,34 @@ static int start_thread(struct proxy *p, struct err *err)
     return rc ? err_set(err, ERR_INTERNAL, "cannot start the proxy's thread") : 0;
 }
 
+/* Says at once when it is not allowed. */
+static int check_allowed(const char *table, struct err *err)
+{
+    mem_auto char *command = mem_printf("add table ip %s", table);
+    return nft_run(command, err);
+}
+
 int proxy_start(struct proxy **out, const struct proxy_options *options, struct err *err)
 {
-    int rc = nft_run("add table " RULESET_TABLE, err); /* says at once when it is not allowed */
-    if (rc)
-        return rc;
+    struct routes_options routes = {.client = options->client,
+                                    .node_name = options->node_name,
+                                    .cluster_cidr = options->cluster_cidr,
+                                    .metric = metric_of(options->data_dir)};
     struct proxy *p = mem_zalloc(sizeof(*p));
+    proxy_table_name(p->table, options->data_dir);
+    int rc = check_allowed(p->table, err);
+    if (!rc)
+        rc = routes_start(&p->routes, &routes, err);
+    if (rc) {
+        free(p);
+        return rc;
+    }
     p->cluster_cidr = mem_strdup(options->cluster_cidr);
     p->service_cidr = mem_strdup(options->service_cidr);
-    p->ruleset = (struct ruleset_options){.cluster_cidr = p->cluster_cidr,
+    p->pod_cidr = mem_strdup(options->pod_cidr);
+    p->ruleset = (struct ruleset_options){.table = p->table,
+                                          .pod_cidr = p->pod_cidr,
+                                          .cluster_cidr = p->cluster_cidr,
                                           .service_cidr = p->service_cidr,
                                           .bridge_bypasses = bridge_bypasses()};
     proxy_model_init(&p->model);
@@ -185,6 +237,7 @@ int proxy_start(struct proxy **out, const struct proxy_options *options, struct 
     p->unsynced = 2;
     rc = start_thread(p, err);
     if (rc) {
+        routes_stop(p->routes);
         proxy_free(p);
         return rc;
     }
@@ -198,6 +251,7 @@ void proxy_stop(struct proxy *p)
 {
     if (!p)
         return;
+    routes_stop(p->routes);
     client_watch_stop(p->service_watch);
     client_watch_stop(p->slice_watch);
     pthread_mutex_lock(&p->lock);
@@ -208,7 +262,13 @@ void proxy_stop(struct proxy *p)
     proxy_free(p);
 }
 
-int proxy_cleanup(struct err *err)
+int proxy_cleanup(const char *data_dir, struct err *err)
 {
-    return nft_run("add table " RULESET_TABLE "\ndelete table " RULESET_TABLE "\n", err);
+    char table[PROXY_TABLE_MAX];
+    proxy_table_name(table, data_dir);
+    mem_auto char *commands = mem_printf("add table ip %s\ndelete table ip %s\n", table, table);
+    int rc = nft_run(commands, err);
+    if (!rc)
+        rc = remove_old_table(err);
+    return rc ? rc : routes_cleanup(metric_of(data_dir), err);
 }

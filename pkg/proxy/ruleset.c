@@ -194,8 +194,11 @@ static void put_nat(struct buf *out, const struct ruleset_options *options)
                   "    chain postrouting {\n"
                   "        type nat hook postrouting priority 100; policy accept;\n"
                   "        ct status dnat ip saddr . ip daddr @hairpin masquerade\n");
+    const char *pods = options->pod_cidr ? options->pod_cidr : options->cluster_cidr;
     if (options->bridge_bypasses)
-        buf_printf(out, "        ct status dnat ip saddr %s ip daddr %s masquerade\n", options->cluster_cidr,
+        buf_printf(out, "        ct status dnat ip saddr %s ip daddr %s masquerade\n", pods, pods);
+    if (options->pod_cidr)
+        buf_printf(out, "        ip saddr %s ip daddr != { %s, 224.0.0.0/4 } masquerade\n", pods,
                    options->cluster_cidr);
     buf_puts(out, "        meta mark and " RULESET_MARK " == 0 return\n"
                   "        meta mark set meta mark xor " RULESET_MARK "\n"
@@ -237,7 +240,8 @@ void ruleset_render(struct buf *out, const struct proxy_model *m, const struct r
             add_port(&parts, m, names[i], service, port, options);
     }
     /* Adding first makes deleting work when there is no table yet; all of it is one transaction. */
-    buf_puts(out, "add table " RULESET_TABLE "\ndelete table " RULESET_TABLE "\ntable " RULESET_TABLE " {\n");
+    buf_printf(out, "add table ip %s\ndelete table ip %s\ntable ip %s {\n", options->table, options->table,
+               options->table);
     buf_puts(out, buf_str(&parts.chains));
     put_set(out, "map", "service_ips", "ipv4_addr . inet_proto . inet_service : verdict", &parts.service_ips);
     put_set(out, "map", "service_node_ports", "inet_proto . inet_service : verdict", &parts.node_ports);

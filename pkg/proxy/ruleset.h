@@ -13,11 +13,13 @@
 #include "base/buf.h"
 #include "proxy/model.h"
 
-#define RULESET_TABLE "ip katena"
 #define RULESET_MARK "0x00004000" /* masquerade; the bit that kube-proxy uses too */
 
 struct ruleset_options {
-    const char *cluster_cidr;
+    const char *table;        /* "katena-0123456789abcdef", of family ip */
+    const char *pod_cidr;     /* of this node; NULL: as cluster_cidr. What its pods send out of the cluster is
+                                 masqueraded */
+    const char *cluster_cidr; /* of all nodes */
     const char *service_cidr; /* may be NULL */
     /* The kernel does not show this table the packets between two ports of a bridge. Answers of a pod to
      * another pod of this host would then bypass the translation: such connections are masqueraded too. */

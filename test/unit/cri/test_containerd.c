@@ -42,7 +42,7 @@ static void pod_run(struct pod *pod, char *name)
     pod->config.metadata = &pod->metadata;
     pod->config.log_directory = logs;
     pod->config.linux_config = &pod->linux_config;
-    OK(ops()->run_sandbox(fixture.rt, &pod->config, &pod->id, err));
+    OK(ops()->run_sandbox(fixture.rt, &pod->config, NULL, &pod->id, err));
 }
 
 static char *container_run(struct pod *pod, char *script)
@@ -150,9 +150,14 @@ static void test_pod_and_exit_events(void **state)
     for (int i = 0; i < 500 && exits == 0; i++)
         usleep(10000);
     assert_int_equal(exits, 1); /* the exec is not counted */
-    usleep(50000);
     Cri__ContainerStatusResponse *status = NULL;
     OK(ops()->container_status(fixture.rt, id, &status, err));
+    for (int i = 0; i < 500 && status->status->state != CRI__CONTAINER_STATE__CONTAINER_EXITED; i++) {
+        usleep(10000); /* the runtime tells of an end before it has noted it */
+        cri_free(status);
+        OK(ops()->container_status(fixture.rt, id, &status, err));
+    }
+    assert_int_equal(exits, 1);
     assert_int_equal(status->status->state, CRI__CONTAINER_STATE__CONTAINER_EXITED);
     assert_int_equal(status->status->exit_code, 7);
     cri_free(status);

@@ -278,7 +278,7 @@ static int setup_pod(struct err *err)
     config.n_command = 2;
     config.command = command;
     config.log_path = log;
-    int rc = fixture.rt->ops->run_sandbox(fixture.rt, &sandbox, &sandbox_id, err);
+    int rc = fixture.rt->ops->run_sandbox(fixture.rt, &sandbox, NULL, &sandbox_id, err);
     if (rc == 0)
         rc = fixture.rt->ops->create_container(fixture.rt, sandbox_id, &config, &sandbox, &container_id, err);
     return rc ? rc : fixture.rt->ops->start_container(fixture.rt, container_id, err);

@@ -40,8 +40,8 @@ static bool set_slice(struct proxy_model *m, const char *text)
     "{\"addresses\":[\"" ip "\"],\"conditions\":{\"ready\":false,\"serving\":true,\"terminating\":true}}"
 #define DEAD(ip) "{\"addresses\":[\"" ip "\"],\"conditions\":{\"ready\":false,\"serving\":false}}"
 
-static const struct ruleset_options options = {.cluster_cidr = "10.42.0.0/16",
-                                               .service_cidr = "10.43.0.0/16"};
+static const struct ruleset_options options = {
+    .table = "katena-test", .cluster_cidr = "10.42.0.0/16", .service_cidr = "10.43.0.0/16"};
 
 static char *render(const struct proxy_model *m)
 {
@@ -172,13 +172,21 @@ static void test_hostile_text_stays_out(void **state)
     proxy_model_free(&m);
 }
 
-static void apply(const struct proxy_model *m)
+static void apply_as(const struct proxy_model *m, const char *table)
 {
     struct err err = {0};
-    char *text = render(m);
-    if (nft_run(text, &err))
-        fail_msg("%s\n%s", err.message, text);
-    free(text);
+    struct buf text buf_auto = BUF_INIT;
+    struct ruleset_options own = options;
+    own.table = table;
+    own.pod_cidr = "10.42.0.0/24";
+    ruleset_render(&text, m, &own);
+    if (nft_run(buf_str(&text), &err))
+        fail_msg("%s\n%s", err.message, buf_str(&text));
+}
+
+static void apply(const struct proxy_model *m)
+{
+    apply_as(m, options.table);
 }
 
 /* In a network namespace of its own: the kernel takes the rules, and connections arrive. */
@@ -221,10 +229,19 @@ static void test_kernel_leads_connections(void **state)
     at_a = net_accepted(a), at_b = net_accepted(b);
     assert_true((at_a == 10 && at_b == 0) || (at_a == 0 && at_b == 10));
 
+    /* The rules of another node of this host beside them act once, and stay when ours go. */
+    char table[PROXY_TABLE_MAX], command[128];
+    proxy_table_name(table, "/data/a");
+    apply_as(&m, table);
+    assert_int_equal(net_connect("10.43.0.10", 80), 0);
+    assert_int_equal(net_accepted(a) + net_accepted(b), 1);
     struct err err = {0};
-    assert_int_equal(proxy_cleanup(&err), 0);
-    assert_int_equal(proxy_cleanup(&err), 0); /* also when there is none */
-    assert_int_not_equal(system("nft list table ip katena >/dev/null 2>&1"), 0);
+    assert_int_equal(proxy_cleanup("/data/a", &err), 0);
+    assert_int_equal(proxy_cleanup("/data/a", &err), 0); /* also when there is none */
+    snprintf(command, sizeof(command), "nft list table ip %s >/dev/null 2>&1", table);
+    assert_int_not_equal(system(command), 0);
+    assert_int_equal(net_connect("10.43.0.10", 80), 0);
+    assert_int_equal(net_accepted(a) + net_accepted(b), 1);
     close(a);
     close(b);
     proxy_model_free(&m);
