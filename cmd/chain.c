@@ -1,6 +1,8 @@
 /* katena chain: reads, verifies and proves the history of the cluster from a node's data directory. */
 #include "chain.h"
 #include "commands.h"
+#include "remote.h"
+#include "status_words.h"
 
 #include "base/hex.h"
 #include "base/log.h"
@@ -18,6 +20,8 @@ static const char usage[] =
     "stopped.\n\n"
     "Usage:\n"
     "  katena chain status                          height, head, sizes\n"
+    "  katena chain status ID|KIND/NAME             whether a change is accepted, included, irreversible or\n"
+    "                                               rejected, and why; asks a node\n"
     "  katena chain log [RESOURCE[/NAME]]           transactions, newest first\n"
     "  katena chain show ID|HEIGHT                  a transaction or a block, by the first digits of its id\n"
     "  katena chain blame RESOURCE NAME             which transaction last set each field of an object\n"
@@ -31,10 +35,12 @@ static const char usage[] =
     "  --data-dir DIR         read a node's data here; else a node is asked by\n"
     "  --kubeconfig FILE      this kubeconfig, $KUBECONFIG or ~/.kube/config; without any, as\n"
     "                         --data-dir " DEFAULT_DATA_DIR "\n"
-    "  -n, --namespace NS     of the object (default for blame: default; for log: any)\n"
+    "  -n, --namespace NS     of the object (default for blame: default; for log and conflicts: any)\n"
+    "  -A, --all-namespaces   conflicts: in any namespace, which is the default\n"
     "  -n, --limit NUMBER     log: only so many (-n with digits alone is taken as this)\n"
     "  --oneline              log: a line for each\n"
     "  --user NAME            log: only this user's\n"
+    "  -o json                conflicts: as JSON\n"
     "  -o, --output FILE      prove: write it there rather than to standard output\n"
     "  --without-content      prove: leave the objects' contents out\n"
     "  --to-head              prove: add the block headers up to the newest\n"
@@ -49,6 +55,7 @@ enum {
     OPT_NAMESPACE,
     OPT_LIMIT,
     OPT_ONELINE,
+    OPT_JSON,
     OPT_USER,
     OPT_WITHOUT_CONTENT,
     OPT_TO_HEAD,
@@ -64,6 +71,8 @@ static const struct option long_options[] = {
     {"namespace", required_argument, NULL, OPT_NAMESPACE},
     {"limit", required_argument, NULL, OPT_LIMIT},
     {"oneline", no_argument, NULL, OPT_ONELINE},
+    {"json", no_argument, NULL, OPT_JSON}, /* -o json, as it is asked for over the API */
+    {"all-namespaces", no_argument, NULL, 'A'},
     {"user", required_argument, NULL, OPT_USER},
     {"output", required_argument, NULL, 'o'},
     {"without-content", no_argument, NULL, OPT_WITHOUT_CONTENT},
@@ -111,6 +120,12 @@ static int parse_option(struct chain_arguments *a, int option)
         return -1;
     case OPT_ONELINE:
         a->oneline = true;
+        return -1;
+    case OPT_JSON:
+        a->json = true;
+        return -1;
+    case 'A':
+        a->namespace = NULL;
         return -1;
     case OPT_USER:
         a->user = optarg;
@@ -223,6 +238,7 @@ bool chain_filter_parse(struct chain_filter *out, const struct chain_arguments *
         return false;
     }
     snprintf(out->name, sizeof(out->name), "%s", name);
+    out->cluster_scoped = !namespaced;
     if (!namespaced)
         out->any_namespace = false;
     else if (a->namespace)
@@ -236,44 +252,6 @@ bool chain_filter_matches(const struct chain_filter *filter, const struct resour
            (filter->any_group || !strcmp(filter->group, key->group)) &&
            (!*filter->name || !strcmp(filter->name, key->name)) &&
            (filter->any_namespace || !strcmp(filter->namespace, key->namespace));
-}
-
-int chain_status(struct blockstore *store, const struct chain_arguments *a)
-{
-    struct blockstore_head head;
-    struct blockstore_stats stats;
-    struct block_header genesis;
-    struct err err;
-    char made[TIMEFMT_MAX], newest[TIMEFMT_MAX];
-    if (blockstore_head(store, &head, &err) < 0 || blockstore_stats(store, &stats, &err) < 0 ||
-        blockstore_header_at(store, 0, &genesis, &err) < 0)
-        return chain_fail(&err);
-    timefmt_micro(made, genesis.time_us);
-    timefmt_micro(newest, head.header.time_us);
-    printf("data:            %s\n", a->data_dir);
-    chain_print_hex(stdout, "chain:           ", genesis.hash, HASH_SIZE);
-    printf("made:            %s\n", made);
-    printf("height:          %llu\n", (unsigned long long)head.header.height);
-    chain_print_hex(stdout, "head:            ", head.header.hash, HASH_SIZE);
-    printf("head time:       %s\n", newest);
-    printf("resourceVersion: %llu\n", (unsigned long long)block_head_rv(&head.header));
-    chain_print_hex(stdout, "state:           ", head.header.state_digest, HASH_SIZE);
-    chain_print_hex(stdout, "validator:       ", genesis.producer, TX_KEY_SIZE);
-    printf("transactions:    %llu\n", (unsigned long long)stats.transactions);
-    printf("objects:         %llu\n", (unsigned long long)stats.objects);
-    printf("block log:       %llu KiB, contents from block %llu on\n",
-           (unsigned long long)(stats.log_bytes >> 10), (unsigned long long)stats.oldest_body);
-    printf("state store:     %llu KiB, checkpoint at block %llu\n",
-           (unsigned long long)(stats.state_bytes >> 10), (unsigned long long)stats.checkpoint_height);
-    return 0;
-}
-
-int chain_conflicts(struct blockstore *store, const struct chain_arguments *a)
-{
-    (void)store;
-    (void)a;
-    puts("No conflicts: one validator makes this chain, so no histories were merged.");
-    return 0;
 }
 
 static const struct {
@@ -312,18 +290,21 @@ static int run_here(size_t command, const struct chain_arguments *a)
 /* What is asked for by name is read here; else a kubeconfig tells whom to ask. */
 static int run(size_t command, struct chain_arguments *a)
 {
-    mem_auto char *paths = a->data_dir ? NULL : chain_remote_kubeconfig(a);
-    if (paths)
-        return chain_remote(subcommands[command].name, paths, a);
-    if (!a->data_dir)
+    const struct remote_options asked = {.data_dir = a->data_dir, .kubeconfig = a->kubeconfig};
+    const bool status = !strcmp(subcommands[command].name, "status") && !served;
+    if (status && a->word_count)
+        return chain_status_of(&asked, a);
+    mem_auto char *paths = a->data_dir ? NULL : remote_kubeconfig(a->kubeconfig);
+    if (!paths && !a->data_dir)
         a->data_dir = DEFAULT_DATA_DIR;
-    return run_here(command, a);
+    int code = paths ? chain_remote(subcommands[command].name, paths, a) : run_here(command, a);
+    return status && paths && !code ? chain_status_live(&asked, a) : code;
 }
 
 int cmd_chain(int argc, char **argv)
 {
     struct chain_arguments a = {0};
-    for (int c; (c = getopt_long(argc, argv, "hn:o:", long_options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "hn:o:A", long_options, NULL)) != -1;) {
         int status = parse_option(&a, c);
         if (status >= 0)
             return status;

@@ -21,6 +21,7 @@ struct chain_arguments {
     const char *producer;
     long limit; /* 0: none */
     bool oneline;
+    bool json;
     bool without_content;
     bool to_head;
     char **words; /* what is left: an id, a resource and a name */
@@ -37,9 +38,6 @@ int chain_verify_proof(const struct chain_arguments *a);
 int chain_prove(struct blockstore *store, const struct chain_arguments *a);
 int chain_conflicts(struct blockstore *store, const struct chain_arguments *a);
 
-/* The kubeconfig (or several, with colons between) that --kubeconfig, KUBECONFIG or ~/.kube/config give, in
- * this order; NULL when there is none. The caller frees it. */
-char *chain_remote_kubeconfig(const struct chain_arguments *a);
 /* Lets the node at paths' current context run a subcommand. */
 int chain_remote(const char *subcommand, const char *paths, const struct chain_arguments *a);
 
@@ -54,6 +52,7 @@ struct chain_filter {
     char name[256];      /* "": any */
     char namespace[256]; /* "": cluster-scoped, or any where that is not told */
     bool any_namespace;
+    bool cluster_scoped;
 };
 
 /* False with a message on standard error when the words are none. need_name: a name has to be there. */

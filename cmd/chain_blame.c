@@ -170,7 +170,7 @@ static int take_version(struct blame *blame, uint8_t tx_id[TX_ID_SIZE], bool *mo
     int rc = blockstore_height_of_tx(blame->store, tx_id, &height, &index, err);
     if (!rc)
         rc = blockstore_block_at(blame->store, height, &block, err);
-    if (rc == ERR_GONE) {
+    if (rc == ERR_GONE || rc == ERR_NOT_FOUND) { /* pruned, or from before the store or the chain began */
         blame->cut = true;
         return 0;
     }

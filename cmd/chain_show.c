@@ -80,6 +80,12 @@ static void show_output(const struct tx_output *output, uint64_t rv)
         show_json(output->content, output->content_len);
 }
 
+static bool is_rebased(const struct tx *tx)
+{
+    static const uint8_t none[TX_ID_SIZE];
+    return memcmp(tx->original, none, TX_ID_SIZE) != 0;
+}
+
 static void show_tx(const struct block *block, uint32_t index)
 {
     const struct tx *tx = block->txs[index];
@@ -97,6 +103,8 @@ static void show_tx(const struct block *block, uint32_t index)
            tx->subresource, tx->strict ? " (at a given resourceVersion)" : "");
     chain_print_hex(stdout, "Node:      ", tx->node_key, TX_KEY_SIZE);
     chain_print_hex(stdout, "Signature: ", tx->node_signature, TX_SIGNATURE_SIZE);
+    if (is_rebased(tx))
+        chain_print_hex(stdout, "Replays:   ", tx->original, TX_ID_SIZE);
     if (tx->has_user_signature)
         chain_print_hex(stdout, "User key:  ", tx->user_key, TX_KEY_SIZE);
     puts("\nInputs:");

@@ -46,6 +46,14 @@ int chain_verify_command(struct blockstore *store, const struct chain_arguments 
     if (report.replayed_from == 0)
         puts("Signatures, order, Merkle roots, scripts, permissions, and the state hash of every block are "
              "right.");
+    else if (report.snapshot)
+        printf("The chain begins here with the state of block %llu: contents of %llu blocks behind it were "
+               "checked, and older ones by their headers, as far as those are here.\n",
+               (unsigned long long)report.snapshot, (unsigned long long)report.bodies);
+    else if (report.carried)
+        printf("The chain begins with the state that a cluster reset carried over: contents of %llu blocks "
+               "since then were checked.\n",
+               (unsigned long long)report.bodies);
     else
         printf("Older contents were pruned: contents of %llu blocks were checked, and the rest by their "
                "headers.\n",

@@ -10,9 +10,13 @@ static const struct command {
     const char *summary;
 } commands[] = {
     {"server", cmd_server, "run a node: API server, scheduler, controllers, kubelet"},
+    {"token", cmd_token, "make tokens with which nodes join the cluster"},
+    {"node", cmd_node, "list and remove nodes, renew their keys"},
+    {"wait", cmd_wait, "wait until a change is irreversible"},
     {"kubeconfig", cmd_kubeconfig, "print the administrator's kubeconfig"},
     {"chain", cmd_chain, "read, verify and prove the history of the cluster"},
     {"version", cmd_version, "print the version"},
+    {"oci-runtime", cmd_oci_runtime, NULL}, /* for containerd, not for users */
 };
 
 static void print_usage(FILE *out)
@@ -21,7 +25,8 @@ static void print_usage(FILE *out)
           "Usage:\n  katena COMMAND [OPTION...]\n\nCommands:\n",
           out);
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-        fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].summary);
+        if (commands[i].summary)
+            fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].summary);
     fputs("\n`katena COMMAND --help` tells the options of a command.\n", out);
 }
 

@@ -8,104 +8,49 @@
 #include "controller/manager.h"
 #include "cri/containerd.h"
 #include "kubelet/kubelet.h"
+#include "kubelet/pod_network.h"
 #include "ledger/ledger.h"
 #include "pki/pki.h"
 #include "proxy/proxy.h"
 #include "scheduler/scheduler.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
-#define ADDRESSES_MAX 40
+#define OUTCOME_LOOK_US (10 * 1000)
+#define OUTCOME_LOOKS 1000 /* who has not noted it by then never will */
 
-struct node {
-    struct node_options options; /* its strings are the caller's until node_start returns, then not used */
-    char *data_dir;
-    char *kubeconfig;
-    char name[NODE_NAME_MAX];
-    char address[NODE_ADDRESS_MAX];
-    char pod_cidr[NODE_ADDRESS_MAX];
-    char service_address[NODE_ADDRESS_MAX];
-    struct ledger *ledger;
-    struct pki *pki;
-    struct api_server *api;
-    struct client *kubelet_client, *scheduler_client, *controller_client, *proxy_client;
-    struct containerd *containerd;
-    struct kubelet *kubelet;
-    struct scheduler *scheduler;
-    struct manager *manager;
-    struct proxy *proxy;
-};
-
-static int resolve_options(struct node *node, struct err *err)
+/* Before the API answers, for whoever waits until it does reads the file then. */
+static int write_kubeconfig(struct node *node, struct err *err)
 {
-    const struct node_options *options = &node->options;
-    if (mkdir(options->data_dir, 0700) && errno != EEXIST)
-        return err_set_errno(err, "cannot make the data directory %s", options->data_dir);
-    node->data_dir = realpath(options->data_dir, NULL);
-    if (!node->data_dir)
-        return err_set_errno(err, "cannot use the data directory %s", options->data_dir);
-    node->kubeconfig = mem_printf("%s/kubeconfig", node->data_dir);
-    if (options->name)
-        snprintf(node->name, sizeof(node->name), "%s", options->name);
-    else
-        node_default_name(node->name);
-    if (options->advertise_address)
-        snprintf(node->address, sizeof(node->address), "%s", options->advertise_address);
-    else if (strcmp(options->bind_address, "0.0.0.0") != 0 && strncmp(options->bind_address, "127.", 4) != 0)
-        snprintf(node->address, sizeof(node->address), "%s", options->bind_address);
-    else
-        node_default_address(node->address);
-    if (!node_pod_cidr(node->pod_cidr, options->cluster_cidr))
-        return err_set(err, ERR_INVALID, "--cluster-cidr takes an IPv4 network of /24 or wider, not \"%s\"",
-                       options->cluster_cidr);
-    if (!node_first_service_address(node->service_address, options->service_cidr))
-        return err_set(err, ERR_INVALID, "--service-cidr takes an IPv4 network, not \"%s\"",
-                       options->service_cidr);
-    return 0;
-}
-
-static int open_pki(struct node *node, struct err *err)
-{
-    const char *addresses[ADDRESSES_MAX + 1] = {node->address, node->name, node->service_address};
-    size_t n = 3;
-    if (strcmp(node->options.bind_address, "0.0.0.0") != 0)
-        addresses[n++] = node->options.bind_address;
-    for (const char *const *san = node->options.tls_san; san && *san && n < ADDRESSES_MAX; san++)
-        addresses[n++] = *san;
-    struct pki_options options = {
-        .data_dir = node->data_dir, .node_name = node->name, .addresses = addresses};
-    return pki_open(&node->pki, &options, err);
+    const char *host =
+        strcmp(node->options.bind_address, "0.0.0.0") ? node->options.bind_address : "127.0.0.1";
+    mem_auto char *url = mem_printf("https://%s:%d", host, node->options.port);
+    return pki_write_kubeconfig(node->pki, node->kubeconfig, url, err);
 }
 
 static int start_api(struct node *node, struct err *err)
 {
-    struct ledger_options ledger = {.data_dir = node->data_dir};
-    int rc = ledger_open(&node->ledger, &ledger, err);
-    if (rc)
-        return rc;
-    rc = open_pki(node, err);
-    if (rc)
-        return rc;
     struct api_options api = {.ledger = node->ledger,
                               .pki = node->pki,
                               .data_dir = node->data_dir,
                               .node_name = node->name,
                               .bind_address = node->options.bind_address,
                               .port = node->options.port,
-                              .service_cidr = node->options.service_cidr,
+                              .service_cidr = node->service_cidr,
+                              .cluster_cidr = node->cluster_cidr,
                               .advertise_address = node->address};
-    rc = api_server_start(&node->api, &api, err);
+    int rc = write_kubeconfig(node, err);
+    if (!rc)
+        rc = api_server_start(&node->api, &api, err);
     if (rc)
         return rc;
-    const char *host =
-        strcmp(node->options.bind_address, "0.0.0.0") ? node->options.bind_address : "127.0.0.1";
-    mem_auto char *url = mem_printf("https://%s:%d", host, node->options.port);
-    return pki_write_kubeconfig(node->pki, node->kubeconfig, url, err);
+    api_server_set_peers(node->api, node_peers_handle(node->peers));
+    api_server_on_rotate(node->api, node_rotate_key, node);
+    node_set_serving(node, true);
+    return 0;
 }
 
 /* Each component acts with the rights that Kubernetes' built-in roles give its name, and no more. */
@@ -131,8 +76,45 @@ static int start_control_loops(struct node *node, struct err *err)
     node->controller_client = make_client(node, "system:kube-controller-manager");
     struct manager_options manager = {.client = node->controller_client,
                                       .ca_pem = pki_ca_cert(node->pki),
-                                      .node_name = node->options.control_plane_only ? NULL : node->name};
+                                      .node_name = node->options.control_plane_only ? NULL : node->name,
+                                      .node_grace_us = node->options.node_monitor_grace_us};
     return manager_start(&node->manager, &manager, err);
+}
+
+/* The node's part of the pods' network is the chain's to give. */
+static int claim_pod_network(struct node *node, struct err *err)
+{
+    static const char *const groups[] = {"system:masters", "system:authenticated"};
+    struct client *client = api_local_client(node->api, "system:katena", groups, 2);
+    int rc = pod_network_claim(node->pod_cidr, client, node->name, node->cluster_cidr, err);
+    api_local_client_free(client);
+    return rc;
+}
+
+static int start_own_containerd(struct node *node, struct err *err)
+{
+    char bridge[16];
+    node_bridge_name(bridge, node->data_dir);
+    char interface[IFNAMSIZ];
+    if (node_network_taken(interface, node->pod_cidr, bridge))
+        return err_set(
+            err, ERR_CONFLICT,
+            "the pods' network %s is taken: interface %s has an address in it. Choose another with "
+            "--cluster-cidr, or remove the interface",
+            node->pod_cidr, interface);
+    char *seal_key_file mem_auto = mem_printf("%s/pki/seal.key", node->data_dir);
+    struct containerd_options options = {.data_dir = node->data_dir,
+                                         .pod_cidr = node->pod_cidr,
+                                         .bridge = bridge,
+                                         .seal_key_file = seal_key_file};
+    return containerd_start(&node->containerd, &options, err);
+}
+
+/* The address at which other nodes reach this one's API. */
+static char *api_endpoint(const struct node *node)
+{
+    const char *bind = node->options.bind_address;
+    return mem_printf("%s:%d", strcmp(bind, "0.0.0.0") ? bind : node->address, node->options.port);
 }
 
 static int start_containers(struct node *node, struct err *err)
@@ -140,32 +122,25 @@ static int start_containers(struct node *node, struct err *err)
     const char *endpoint = node->options.container_runtime_endpoint;
     if (endpoint && !strncmp(endpoint, "unix://", 7))
         endpoint += 7;
-    if (!endpoint) {
-        char bridge[16];
-        node_bridge_name(bridge, node->data_dir);
-        char interface[IFNAMSIZ];
-        if (node_network_taken(interface, node->pod_cidr, bridge))
-            return err_set(
-                err, ERR_CONFLICT,
-                "the pods' network %s is taken: interface %s has an address in it. Choose another with "
-                "--cluster-cidr, or remove the interface",
-                node->pod_cidr, interface);
-        struct containerd_options options = {
-            .data_dir = node->data_dir, .pod_cidr = node->pod_cidr, .bridge = bridge};
-        int rc = containerd_start(&node->containerd, &options, err);
-        if (rc)
-            return rc;
+    int rc = claim_pod_network(node, err);
+    if (!rc && !endpoint)
+        rc = start_own_containerd(node, err);
+    if (rc)
+        return rc;
+    if (!endpoint)
         endpoint = containerd_endpoint(node->containerd);
-    }
     node_import_images(endpoint, node->data_dir);
     node->kubelet_client = make_kubelet_client(node);
+    mem_auto char *reached_at = api_endpoint(node);
     struct kubelet_options options = {.client = node->kubelet_client,
                                       .endpoint = endpoint,
                                       .data_dir = node->data_dir,
                                       .node_name = node->name,
                                       .node_address = node->address,
-                                      .pod_cidr = node->pod_cidr};
-    int rc = kubelet_start(&node->kubelet, &options, err);
+                                      .pod_cidr = node->pod_cidr,
+                                      .api_endpoint = reached_at,
+                                      .seal_key = node->containerd ? pki_seal_key(node->pki) : NULL};
+    rc = kubelet_start(&node->kubelet, &options, err);
     if (rc)
         return rc;
     api_server_set_kubelet(node->api, kubelet_api_ops(), node->kubelet);
@@ -177,14 +152,16 @@ static int start_proxy(struct node *node, struct err *err)
     node->proxy_client = make_client(node, "system:kube-proxy");
     struct proxy_options options = {.client = node->proxy_client,
                                     .node_name = node->name,
-                                    .cluster_cidr = node->options.cluster_cidr,
-                                    .service_cidr = node->options.service_cidr};
+                                    .data_dir = node->data_dir,
+                                    .pod_cidr = node->pod_cidr,
+                                    .cluster_cidr = node->cluster_cidr,
+                                    .service_cidr = node->service_cidr};
     return proxy_start(&node->proxy, &options, err);
 }
 
 static int start_all(struct node *node, struct err *err)
 {
-    int rc = resolve_options(node, err);
+    int rc = node_join_network(node, err);
     if (!rc)
         rc = start_api(node, err);
     if (!rc)
@@ -196,12 +173,32 @@ static int start_all(struct node *node, struct err *err)
     return rc;
 }
 
+/* What was to be written is refused when the chain here is too old to go on with (ledger.h). That it is so is
+ * noted by the members' thread, which then calls `ended`, as it does on a node that runs already. */
+static int why_it_failed(struct node *node, int rc, struct err *err)
+{
+    struct ledger_state state = {.head_height = 0};
+    if (node->ledger)
+        ledger_state(node->ledger, &state);
+    if (!state.needs_snapshot || rc == ERR_EXPIRED)
+        return rc;
+    for (int looks = 0; node_outcome(node) == NODE_RUNS; looks++) {
+        if (looks == OUTCOME_LOOKS)
+            return rc;
+        usleep(OUTCOME_LOOK_US);
+    }
+    return err_set(err, ERR_EXPIRED, "the blocks after %llu are no longer kept by others",
+                   (unsigned long long)state.head_height);
+}
+
 int node_start(struct node **out, const struct node_options *options, struct err *err)
 {
     struct node *node = mem_zalloc(sizeof(*node));
     node->options = *options;
+    pthread_mutex_init(&node->serving_lock, NULL);
     int rc = start_all(node, err);
     if (rc) {
+        rc = why_it_failed(node, rc, err);
         node_stop(node);
         return rc;
     }
@@ -235,15 +232,22 @@ void node_stop(struct node *node)
     free_client(node->controller_client);
     free_client(node->scheduler_client);
     free_client(node->kubelet_client);
-    if (node->api)
+    if (node->api) {
+        node_set_serving(node, false);
+        api_server_set_peers(node->api, NULL);
+        api_server_on_rotate(node->api, NULL, NULL);
         api_server_stop(node->api);
-    if (node->pki)
-        pki_close(node->pki);
-    if (node->ledger)
-        ledger_close(node->ledger);
+    }
+    node_leave_network(node);
+    pthread_mutex_destroy(&node->serving_lock);
     free(node->kubeconfig);
     free(node->data_dir);
     free(node);
+}
+
+enum node_outcome node_outcome(const struct node *node)
+{
+    return atomic_load(&node->outcome);
 }
 
 const char *node_kubeconfig(const struct node *node)
@@ -257,5 +261,5 @@ int node_cleanup(const char *data_dir, struct err *err)
     if (!path)
         return err_set_errno(err, "cannot use the data directory %s", data_dir);
     int rc = containerd_stop_all(path, err);
-    return rc ? rc : proxy_cleanup(err);
+    return rc ? rc : proxy_cleanup(path, err);
 }

@@ -3,12 +3,54 @@
 #define KATENA_NODE_INTERNAL_H
 
 #include "node/node.h"
+#include "node/node_peers.h"
+#include "node/node_record.h"
 
 #include <net/if.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
-#define NODE_NAME_MAX 254
+#define NODE_NAME_MAX REGISTRY_NAME_MAX
 #define NODE_ADDRESS_MAX 64
+
+struct node {
+    struct node_options options; /* its strings are the caller's until node_start returns, then not used */
+    char *data_dir;
+    char *kubeconfig;
+    char name[NODE_NAME_MAX];
+    char address[NODE_ADDRESS_MAX];
+    char cluster_cidr[NODE_CIDR_MAX];
+    char service_cidr[NODE_CIDR_MAX];
+    char pod_cidr[NODE_ADDRESS_MAX];
+    char service_address[NODE_ADDRESS_MAX];
+    struct node_record record;
+    char peer_addresses[REGISTRY_ADDRESSES_MAX][REGISTRY_ADDRESS_MAX];
+    const char *advertise[REGISTRY_ADDRESSES_MAX + 1]; /* points to these */
+    struct ledger *ledger;
+    struct pki *pki;
+    struct node_peers *peers;
+    struct api_server *api;
+    struct client *kubelet_client, *scheduler_client, *controller_client, *proxy_client;
+    struct containerd *containerd;
+    struct kubelet *kubelet;
+    struct scheduler *scheduler;
+    struct manager *manager;
+    struct proxy *proxy;
+    _Atomic enum node_outcome outcome;
+    pthread_mutex_t serving_lock;
+    bool serving; /* the API is there */
+};
+
+/* From the options to a node that has its chain and is one of its network: joins, opens the PKI and the
+ * ledger, fetches what it lacks, connects to the others (node_network.c). */
+int node_join_network(struct node *node, struct err *err);
+void node_leave_network(struct node *node);
+void node_set_serving(struct node *node, bool serving);
+
+/* Begins the change of a running node's key; arg is the node. The node asks for its restart when it is time.
+ */
+int node_rotate_key(void *arg, struct err *err);
 
 /* The host name in lower case, without what a node name may not hold. */
 void node_default_name(char out[NODE_NAME_MAX]);
