@@ -25,8 +25,28 @@ check_equal "$(k get secret hush -o 'jsonpath={.data.word}' | base64 -d)" correc
 k run keeper --image=katena.local/busybox:1 --restart=Never --overrides='{"spec":{"volumes":[{"name":"s","secret":{"secretName":"hush"}}],"containers":[{"name":"keeper","image":"katena.local/busybox:1","command":["sh","-c","wc -c /s/word; sleep 300"],"volumeMounts":[{"name":"s","mountPath":"/s"}]}]}}'
 k wait --for=condition=Ready pod/keeper --timeout=60s
 check_contains "$(k logs keeper)" "28 /s/word"
+k create -f - <<'YAML'
+apiVersion: v1
+kind: Pod
+metadata: {name: teller}
+spec:
+  restartPolicy: Never
+  containers:
+  - name: teller
+    image: katena.local/busybox:1
+    command: ["sh", "-c", "[ \"$1\" = \"$WORD\" ] && echo \"$word\" | wc -c; echo plain $PLAIN; sleep 300", "sh", "$(WORD)"]
+    env:
+    - {name: WORD, valueFrom: {secretKeyRef: {name: hush, key: word}}}
+    - {name: PLAIN, value: "text of ${HOSTNAME}"}
+    envFrom:
+    - secretRef: {name: hush}
+YAML
+k wait --for=condition=Ready pod/teller --timeout=60s
+check_contains "$(k logs teller)" "29"
+check_contains "$(k logs teller)" "plain text of"
+check_equal "$(k exec teller -- sh -c 'echo $WORD')" correct-horse-battery-staple
 sleep 6 # a checkpoint has written the database
 # Everything on this disk: what is mounted below it (tmpfs) is not.
 found=$(find "$DATA_DIR" -xdev -type f -print0 | xargs -0 grep -la -e correct-horse-battery-staple -e "$(printf correct-horse-battery-staple | base64)" || true)
 check_equal "$found" ""
-k delete pod keeper --grace-period=1
+k delete pod keeper teller --grace-period=1

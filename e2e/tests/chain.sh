@@ -23,6 +23,24 @@ check_equal "$(remote log configmaps/told -n "$NS" --oneline --limit 1)" "$(chai
 check_equal "$(remote blame configmaps/told -n "$NS")" "$blame"
 check_equal "$(remote show "$id")" "$(chain show "$id")"
 check_equal "$(remote conflicts)" "$(chain conflicts)"
+k create -f - <<CONFLICT
+apiVersion: katena.io/v1alpha1
+kind: Conflict
+metadata: {name: told}
+object: {apiVersion: v1, kind: ConfigMap, namespace: $NS, name: told}
+transaction: "$id"
+user: somebody
+verb: patch
+time: "2026-01-02T03:04:05.000000Z"
+outcome: Merged
+losses: [{path: .data.word, winner: '"two"', loser: '"three"'}]
+CONFLICT
+check_contains "$(k get conflicts)" "somebody"
+check_contains "$(remote conflicts -n "$NS")" 'lost   "three"'
+check_contains "$(chain conflicts -A -o json)" '"user": "somebody"'
+check_equal "$(remote conflicts -n "$NS" -o json)" "$(chain conflicts -n "$NS" -o json)"
+check_contains "$(remote conflicts -n kube-public)" "No conflicts"
+k delete conflict told
 check_contains "$(remote status)" "height"
 check_contains "$(remote verify)" "hold, checked in"
 remote prove "$id" -o remote.json

@@ -1,11 +1,11 @@
 # A runtime that is there already is used as it is (--container-runtime-endpoint), and outlives the node.
 first=$(mktemp -d /tmp/katena-e2e.XXXXXX)
 second=$(mktemp -d /tmp/katena-e2e.XXXXXX)
-other=$((E2E_PORT + 1))
+other=$((E2E_PORT + 2))
 mkdir "$first/images" && cp "$ROOT/build/images/busybox.tar" "$first/images/"
 networks="--cluster-cidr 10.144.0.0/16 --service-cidr 10.145.0.0/16"
 start_other() {
-    "$KATENA" server --https-listen-port $other $networks "$@" >>"$TEST_DIR/other.log" 2>&1 &
+    "$KATENA" server --https-listen-port $other --peer-port $((E2E_PORT + 3)) $networks "$@" >>"$TEST_DIR/other.log" 2>&1 &
     wait_for 30 curl -ksf -o /dev/null "https://127.0.0.1:$other/readyz"
 }
 end_other() {
