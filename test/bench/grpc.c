@@ -4,11 +4,8 @@
 #include "base/mem.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 enum {
     FRAME_DATA = 0,
@@ -21,23 +18,13 @@ enum {
 enum { FLAG_ACK = 1, FLAG_END_STREAM = 1, FLAG_END_HEADERS = 4 };
 #define FRAME_WINDOW_UPDATE 8
 
-static void write_all(int fd, const void *data, size_t len)
-{
-    for (size_t sent = 0; sent < len;) {
-        ssize_t n = send(fd, (const char *)data + sent, len - sent, MSG_NOSIGNAL);
-        if (n <= 0)
-            load_fail("send to etcd failed");
-        sent += (size_t)n;
-    }
-}
-
-static void read_all(int fd, void *data, size_t len)
+static void read_all(struct grpc_connection *c, void *data, size_t len)
 {
     for (size_t got = 0; got < len;) {
-        ssize_t n = recv(fd, (char *)data + got, len - got, 0);
-        if (n <= 0)
+        size_t n = transport_take(&c->transport, (char *)data + got, len - got);
+        if (!n)
             load_fail("etcd closed the connection");
-        got += (size_t)n;
+        got += n;
     }
 }
 
@@ -55,7 +42,8 @@ static size_t put_frame(uint8_t *out, size_t len, uint8_t type, uint8_t flags, u
 
 void grpc_open(struct grpc_connection *c, const struct target *target)
 {
-    *c = (struct grpc_connection){.fd = load_connect(target), .next_stream = 1};
+    *c = (struct grpc_connection){.next_stream = 1};
+    transport_open(&c->transport, target, "h2");
     uint8_t hello[64];
     size_t n = 24;
     memcpy(hello, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
@@ -65,12 +53,12 @@ void grpc_open(struct grpc_connection *c, const struct target *target)
     n += put_frame(hello + n, 4, FRAME_WINDOW_UPDATE, 0, 0);
     memcpy(hello + n, "\x7f\xff\x00\x00", 4);
     n += 4;
-    write_all(c->fd, hello, n);
+    transport_send(&c->transport, hello, n);
 }
 
 void grpc_close(struct grpc_connection *c)
 {
-    close(c->fd);
+    transport_close(&c->transport);
     free(c->buffer);
 }
 
@@ -82,12 +70,12 @@ static size_t put_literal(uint8_t *out, const char *value)
     return len + 1;
 }
 
-static size_t put_headers(uint8_t *out, const char *path)
+static size_t put_headers(uint8_t *out, const char *path, bool tls)
 {
     size_t n = 0;
-    out[n++] = 0x83; /* :method POST */
-    out[n++] = 0x86; /* :scheme http */
-    out[n++] = 0x04; /* :path */
+    out[n++] = 0x83;              /* :method POST */
+    out[n++] = tls ? 0x87 : 0x86; /* :scheme */
+    out[n++] = 0x04;              /* :path */
     n += put_literal(out + n, path);
     out[n++] = 0x01; /* :authority */
     n += put_literal(out + n, "etcd");
@@ -105,7 +93,7 @@ static void send_request(struct grpc_connection *c, uint32_t stream, const char 
 {
     uint8_t frame[8192];
     uint8_t headers[256];
-    size_t headers_len = put_headers(headers, path);
+    size_t headers_len = put_headers(headers, path, c->transport.session);
     if (len + headers_len + 32 > sizeof(frame))
         load_fail("the message is too long");
     size_t n = put_frame(frame, headers_len, FRAME_HEADERS, FLAG_END_HEADERS, stream);
@@ -117,7 +105,7 @@ static void send_request(struct grpc_connection *c, uint32_t stream, const char 
     memcpy(frame + n, &size, 4);
     n += 4;
     memcpy(frame + n, message, len);
-    write_all(c->fd, frame, n + len);
+    transport_send(&c->transport, frame, n + len);
 }
 
 static size_t read_payload(struct grpc_connection *c, const uint8_t head[9])
@@ -127,7 +115,7 @@ static size_t read_payload(struct grpc_connection *c, const uint8_t head[9])
         c->capacity = len;
         c->buffer = mem_realloc(c->buffer, len);
     }
-    read_all(c->fd, c->buffer, len);
+    read_all(c, c->buffer, len);
     return len;
 }
 
@@ -135,11 +123,11 @@ static void answer_control(struct grpc_connection *c, const uint8_t head[9], siz
 {
     uint8_t reply[17];
     if (head[3] == FRAME_SETTINGS && !(head[4] & FLAG_ACK)) {
-        write_all(c->fd, reply, put_frame(reply, 0, FRAME_SETTINGS, FLAG_ACK, 0));
+        transport_send(&c->transport, reply, put_frame(reply, 0, FRAME_SETTINGS, FLAG_ACK, 0));
     } else if (head[3] == FRAME_PING && !(head[4] & FLAG_ACK) && len == 8) {
         size_t n = put_frame(reply, 8, FRAME_PING, FLAG_ACK, 0);
         memcpy(reply + n, c->buffer, 8);
-        write_all(c->fd, reply, n + 8);
+        transport_send(&c->transport, reply, n + 8);
     } else if (head[3] == FRAME_GOAWAY || head[3] == FRAME_RST) {
         load_fail("etcd ended the stream");
     }
@@ -152,7 +140,7 @@ static void grant_window(struct grpc_connection *c, size_t len)
     uint32_t increment = htonl((uint32_t)len);
     size_t n = put_frame(update, 4, FRAME_WINDOW_UPDATE, 0, 0);
     memcpy(update + n, &increment, 4);
-    write_all(c->fd, update, n + 4);
+    transport_send(&c->transport, update, n + 4);
 }
 
 size_t grpc_call(struct grpc_connection *c, const char *path, const void *message, size_t len)
@@ -163,7 +151,7 @@ size_t grpc_call(struct grpc_connection *c, const char *path, const void *messag
     size_t answer = 0;
     for (;;) {
         uint8_t head[9];
-        read_all(c->fd, head, sizeof(head));
+        read_all(c, head, sizeof(head));
         size_t size = read_payload(c, head);
         if (head[3] == FRAME_DATA)
             answer += size;

@@ -3,15 +3,11 @@
 
 #include "base/mem.h"
 
-#include <arpa/inet.h>
-#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 void load_fail(const char *format, ...)
 {
@@ -23,53 +19,16 @@ void load_fail(const char *format, ...)
     exit(1);
 }
 
-int load_connect(const struct target *target)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)target->port)};
-    inet_pton(AF_INET, target->host, &address.sin_addr);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
-        load_fail("cannot connect to %s:%d", target->host, target->port);
-    int one = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    return fd;
-}
-
 void http_open(struct http_connection *c, const struct target *target)
 {
-    *c = (struct http_connection){.fd = load_connect(target)};
-    gnutls_certificate_allocate_credentials(&c->credentials);
-    if (gnutls_certificate_set_x509_trust_file(c->credentials, target->ca, GNUTLS_X509_FMT_PEM) < 0 ||
-        gnutls_certificate_set_x509_key_file(c->credentials, target->cert, target->key, GNUTLS_X509_FMT_PEM) <
-            0)
-        load_fail("cannot read the client certificate");
-    gnutls_init(&c->session, GNUTLS_CLIENT);
-    gnutls_set_default_priority(c->session);
-    gnutls_credentials_set(c->session, GNUTLS_CRD_CERTIFICATE, c->credentials);
-    gnutls_transport_set_int(c->session, c->fd);
-    int rc = gnutls_handshake(c->session);
-    if (rc < 0)
-        load_fail("TLS handshake: %s", gnutls_strerror(rc));
+    *c = (struct http_connection){0};
+    transport_open(&c->transport, target, "http/1.1");
 }
 
 void http_close(struct http_connection *c)
 {
-    gnutls_deinit(c->session);
-    gnutls_certificate_free_credentials(c->credentials);
-    close(c->fd);
+    transport_close(&c->transport);
     free(c->buffer);
-}
-
-static void send_all(struct http_connection *c, const void *data, size_t len)
-{
-    for (size_t sent = 0; sent < len;) {
-        ssize_t n = gnutls_record_send(c->session, (const char *)data + sent, len - sent);
-        if (n == GNUTLS_E_AGAIN || n == GNUTLS_E_INTERRUPTED)
-            continue;
-        if (n <= 0)
-            load_fail("send: %s", gnutls_strerror((int)n));
-        sent += (size_t)n;
-    }
 }
 
 bool http_read_more(struct http_connection *c)
@@ -78,16 +37,10 @@ bool http_read_more(struct http_connection *c)
         c->capacity = c->capacity ? c->capacity * 2 : 65536;
         c->buffer = mem_realloc(c->buffer, c->capacity + 1);
     }
-    for (;;) {
-        ssize_t n = gnutls_record_recv(c->session, c->buffer + c->length, c->capacity - c->length);
-        if (n == GNUTLS_E_AGAIN || n == GNUTLS_E_INTERRUPTED)
-            continue;
-        if (n <= 0)
-            return false;
-        c->length += (size_t)n;
-        c->buffer[c->length] = '\0';
-        return true;
-    }
+    size_t n = transport_take(&c->transport, c->buffer + c->length, c->capacity - c->length);
+    c->length += n;
+    c->buffer[c->length] = '\0';
+    return n > 0;
 }
 
 void http_send_get(struct http_connection *c, const char *path)
@@ -95,7 +48,7 @@ void http_send_get(struct http_connection *c, const char *path)
     char head[1024];
     int n = snprintf(head, sizeof(head),
                      "GET %s HTTP/1.1\r\nHost: katena\r\nAccept: application/json\r\n\r\n", path);
-    send_all(c, head, (size_t)n);
+    transport_send(&c->transport, head, (size_t)n);
 }
 
 /* The length of a chunked body that is whole in the text, moved together in place; -1 when more is to come.
@@ -165,6 +118,6 @@ int http_call(struct http_connection *c, const char *method, const char *path, c
         load_fail("the request is too long");
     if (body_len)
         memcpy(request + n, body, body_len);
-    send_all(c, request, (size_t)n + body_len);
+    transport_send(&c->transport, request, (size_t)n + body_len);
     return read_answer(c, answer, answer_len);
 }

@@ -4,6 +4,7 @@
  *     ops/s  p50_us  p99_us  operations
  *
  *   load katena-create CLIENTS SECONDS   create ConfigMaps of 1 KiB
+ *   load katena-final CLIENTS SECONDS    the same, and wait until it is irreversible
  *   load katena-get CLIENTS SECONDS      get one of them
  *   load katena-list PATH REPEATS        list, whole
  *   load katena-fill COUNT               COUNT ConfigMaps as fast as 32 clients can
@@ -52,6 +53,14 @@ struct operation {
     void (*run)(struct client *client, long i);
 };
 
+static char filler[VALUE_SIZE];
+
+static void make_filler(void)
+{
+    for (size_t i = 0; i < sizeof(filler); i++)
+        filler[i] = (char)('a' + i % 26);
+}
+
 /* A ConfigMap whose JSON is VALUE_SIZE bytes long, like the values that etcd gets. */
 static size_t make_config_map(char *out, size_t size, const char *name)
 {
@@ -60,8 +69,7 @@ static size_t make_config_map(char *out, size_t size, const char *name)
         "{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"%s\"},\"data\":{\"v\":\"",
         name);
     size_t fill = VALUE_SIZE - (size_t)n - 3;
-    for (size_t i = 0; i < fill; i++)
-        out[(size_t)n + i] = (char)('a' + i % 26);
+    memcpy(out + n, filler, fill);
     memcpy(out + n + fill, "\"}}", 4);
     return VALUE_SIZE;
 }
@@ -74,12 +82,22 @@ static void katena_post(struct client *client, const char *path, const char *bod
         load_fail("POST %s: HTTP %d %.*s", path, status, (int)answer_len, client->http.buffer + answer);
 }
 
-static void katena_create(struct client *client, long i)
+static void create_config_map(struct client *client, long i, const char *path)
 {
     char name[64], body[VALUE_SIZE + 1];
     snprintf(name, sizeof(name), "c%s-%d-%ld", run_id, client->number, i);
     size_t len = make_config_map(body, sizeof(body), name);
-    katena_post(client, BASE "configmaps", body, len);
+    katena_post(client, path, body, len);
+}
+
+static void katena_create(struct client *client, long i)
+{
+    create_config_map(client, i, BASE "configmaps");
+}
+
+static void katena_final(struct client *client, long i)
+{
+    create_config_map(client, i, BASE "configmaps?commit=irreversible");
 }
 
 static void katena_create_pod(struct client *client, long i)
@@ -159,6 +177,7 @@ static void etcd_put_pod(struct client *client, long i)
 
 static const struct operation operations[] = {
     {"katena-create", false, katena_create},
+    {"katena-final", false, katena_final},
     {"katena-get", false, katena_get},
     {"katena-fill", false, katena_create},
     {"katena-pods", false, katena_create_pod},
@@ -351,6 +370,7 @@ int main(int argc, char **argv)
                              environment("BENCH_CA", ""), environment("BENCH_CERT", ""),
                              environment("BENCH_KEY", "")};
     run_id = mem_printf("%llx", (unsigned long long)clock_wall_us());
+    make_filler();
     samples = mem_calloc(SAMPLES_MAX, sizeof(*samples));
     const char *name = argv[1];
     double second = argc > 3 ? atof(argv[3]) : 1;

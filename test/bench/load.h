@@ -1,6 +1,7 @@
 /*
  * The load of ./hack/bench: equally light clients for katena (HTTP/1.1 over TLS 1.3) and etcd (gRPC over
- * plain HTTP/2). One connection and one thread per client, one request at a time, every answer checked.
+ * HTTP/2, in clear text or over TLS 1.3). One connection and one thread per client, one request at a time,
+ * every answer checked.
  */
 #ifndef KATENA_BENCH_LOAD_H
 #define KATENA_BENCH_LOAD_H
@@ -9,18 +10,31 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct target {
     const char *host;
     int port;
-    const char *ca, *cert, *key; /* PEM files; katena only */
+    const char *ca, *cert, *key; /* PEM files; "": in clear text */
 };
 
-/* HTTP over TLS: a keep-alive connection to katena. */
-struct http_connection {
-    int fd;
-    gnutls_session_t session;
+/* transport.c: a connection, over TLS when the target has certificates. */
+struct transport {
+    struct arrived *arrived;
+    gnutls_session_t session; /* NULL: clear text */
     gnutls_certificate_credentials_t credentials;
+};
+
+/* protocol: as ALPN calls it. */
+void transport_open(struct transport *t, const struct target *target, const char *protocol);
+void transport_close(struct transport *t);
+void transport_send(struct transport *t, const void *data, size_t len);
+/* Up to len bytes; waits only when there are none; 0 at the end. */
+size_t transport_take(struct transport *t, void *out, size_t len);
+
+/* HTTP/1.1: a keep-alive connection to katena. */
+struct http_connection {
+    struct transport transport;
     char *buffer;
     size_t capacity;
     size_t length;
@@ -39,7 +53,7 @@ void http_close(struct http_connection *c);
 
 /* gRPC over HTTP/2 with prior knowledge: a connection to etcd. */
 struct grpc_connection {
-    int fd;
+    struct transport transport;
     uint32_t next_stream;
     uint8_t *buffer;
     size_t capacity;
@@ -55,7 +69,6 @@ void grpc_close(struct grpc_connection *c);
  * gone. Returns the microseconds from the creation to Running. */
 int64_t pod_start_once(struct http_connection *http, const char *image, int number);
 
-int load_connect(const struct target *target);
 void load_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 #endif

@@ -63,9 +63,9 @@ static void batch(struct chain_fixture *f, struct phase *p, size_t from, size_t 
     int64_t made = clock_mono_us();
     blocks_add(blocks, persist->block);
     int64_t applying = clock_mono_us();
-    state_mem_apply(f->store, &persist->state);
+    chain_store_persist(&f->mem, persist);
     int64_t applied = clock_mono_us();
-    struct consensus_event event = {.type = CONSENSUS_PERSISTED, .height = persist->block->header.height};
+    struct consensus_event event = {.type = CONSENSUS_PERSISTED, .now_us = f->tx.now_us};
     consensus_step(f->consensus, &event, &u, NULL);
     if (u.answer_count != count || u.answers[0].code)
         abort();
@@ -90,14 +90,12 @@ static void print(const char *name, const struct phase *p)
 static void verify(struct chain_fixture *f, const struct blocks *blocks)
 {
     struct chain_fixture other = {.tx = f->tx};
-    other.store = state_mem_new();
-    chain_fixture_open(&other, &f->tx.genesis->header);
+    chain_fixture_start(&other);
     struct phase p = {0};
     for (size_t i = 0; i < blocks->count; i++) {
-        struct consensus_event event = {.type = CONSENSUS_RECEIVED, .block = blocks->items[i]};
         struct consensus_update u;
         int64_t start = clock_mono_us();
-        if (consensus_step(other.consensus, &event, &u, NULL))
+        if (chain_fixture_receive(&other, blocks->items[i], &u, NULL))
             abort();
         p.core_us += (double)(clock_mono_us() - start);
         p.count += blocks->items[i]->header.tx_count;
@@ -105,8 +103,7 @@ static void verify(struct chain_fixture *f, const struct blocks *blocks)
         chain_fixture_persist(&other, persist, &u);
     }
     print("verify", &p);
-    consensus_free(other.consensus);
-    state_mem_free(other.store);
+    chain_fixture_stop(&other);
 }
 
 int main(int argc, char **argv)

@@ -51,7 +51,7 @@ static int64_t start_pod(struct cri_runtime *rt, const char *log_dir, char *imag
     mem_auto char *sandbox_id = NULL;
     mem_auto char *container_id = NULL;
     int64_t begun = clock_mono_us();
-    check(rt->ops->run_sandbox(rt, &sandbox, &sandbox_id, &err), &err);
+    check(rt->ops->run_sandbox(rt, &sandbox, NULL, &sandbox_id, &err), &err);
     check(rt->ops->create_container(rt, sandbox_id, &container, &sandbox, &container_id, &err), &err);
     check(rt->ops->start_container(rt, container_id, &err), &err);
     int64_t took = clock_mono_us() - begun;

@@ -7,6 +7,7 @@
 #include "api_fixture.h"
 
 #include "base/clock.h"
+#include "codec/json_memory.h"
 
 #include <malloc.h>
 #include <time.h>
@@ -164,6 +165,7 @@ int main(int argc, char **argv)
 {
     int count = argc > 1 ? atoi(argv[1]) : 2000;
     struct api_fixture f;
+    json_memory_start();
     api_fixture_open(&f);
     bench_create(&f, count, 64, 0);
     bench_create(&f, count / 4, 1, count);
