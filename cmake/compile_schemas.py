@@ -85,7 +85,7 @@ class Tables:
 
     def load(self, api, group):
         folder = os.path.join(api, group["folder"], group["version"])
-        prefix = "io.k8s." + group["package"][len("k8s.io/") :].replace("/", ".") + "."
+        prefix = group.get("prefix") or "io.k8s." + group["package"][len("k8s.io/") :].replace("/", ".") + "."
         for name, facts in read(os.path.join(folder, "types.json")).items():
             self.messages[prefix + name] = Message(prefix + name, group, facts)
         for name in sorted(os.listdir(folder)):

@@ -8,7 +8,7 @@ TOOLS=$BUILD/tools
 BUILD_PACKAGES=(
     gcc libc6-dev cmake ninja-build pkg-config python3
     libmicrohttpd-dev libgnutls28-dev nettle-dev libjansson-dev libyaml-dev libsodium-dev liblmdb-dev
-    libcurl4-gnutls-dev libprotobuf-c-dev protobuf-c-compiler libpcre2-dev libnftables-dev zlib1g-dev libgmp-dev libcmocka-dev
+    libcurl4-gnutls-dev libprotobuf-c-dev protobuf-c-compiler libpcre2-dev libnftables-dev zlib1g-dev libgmp-dev libwebsockets-dev libssl-dev libcmocka-dev
 )
 RUN_PACKAGES=(containerd runc containernetworking-plugins iproute2 nftables curl)
 
